@@ -1,0 +1,81 @@
+"""Hidden-layer activations: forward and backward in place, side by side.
+
+``forward(Z)`` overwrites the pre-activation with the activation. ``backward(hidden,
+gradient, mask)`` multiplies ``gradient`` by the derivative, which every activation here
+can express by its own value, so no pre-activation is kept; it may overwrite ``hidden``
+and the boolean scratch array ``mask``, which are not needed any more at that point.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+Array = NDArray[np.floating]
+
+
+class Activation(NamedTuple):
+    """An activation and the variance its weights start with.
+
+    2 / fan_in keeps the signal's size through a ReLU (He et al. 2015), 2 / (fan_in +
+    fan_out) through the others (Glorot and Bengio 2010).
+    """
+
+    forward: Callable[[Array], None]
+    backward: Callable[[Array, Array, NDArray[np.bool_]], None]
+    start_variance: Callable[[int, int], float]
+
+
+def he_variance(fan_in: int, fan_out: int) -> float:
+    """Variance 2 / fan_in of He et al. (2015), for a layer that ReLU follows."""
+    return 2.0 / fan_in
+
+
+def glorot_variance(fan_in: int, fan_out: int) -> float:
+    """Variance 2 / (fan_in + fan_out) of Glorot and Bengio (2010)."""
+    return 2.0 / (fan_in + fan_out)
+
+
+def _relu(Z: Array) -> None:
+    np.maximum(Z, 0, out=Z)
+
+
+def _relu_backward(hidden: Array, gradient: Array, mask: NDArray[np.bool_]) -> None:
+    np.greater(hidden, 0, out=mask)
+    np.multiply(gradient, mask, out=gradient)
+
+
+def _tanh(Z: Array) -> None:
+    np.tanh(Z, out=Z)
+
+
+def _tanh_backward(hidden: Array, gradient: Array, mask: NDArray[np.bool_]) -> None:
+    np.multiply(hidden, hidden, out=hidden)
+    np.subtract(1, hidden, out=hidden)
+    gradient *= hidden
+
+
+def _logistic(Z: Array) -> None:
+    expit(Z, out=Z)
+
+
+def _logistic_backward(hidden: Array, gradient: Array, mask: NDArray[np.bool_]) -> None:
+    gradient *= hidden
+    np.subtract(1, hidden, out=hidden)
+    gradient *= hidden
+
+
+def _identity(Z: Array) -> None:
+    return None
+
+
+def _identity_backward(hidden: Array, gradient: Array, mask: NDArray[np.bool_]) -> None:
+    return None
+
+
+RELU = Activation(_relu, _relu_backward, he_variance)
+TANH = Activation(_tanh, _tanh_backward, glorot_variance)
+LOGISTIC = Activation(_logistic, _logistic_backward, glorot_variance)
+IDENTITY = Activation(_identity, _identity_backward, glorot_variance)

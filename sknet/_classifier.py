@@ -1,0 +1,518 @@
+"""TwoLayerClassifier: settings, fit, partial_fit and the predictions. Nothing numeric.
+
+Input is checked in ``_validation``, a fit is carried out in ``_fitting``; here stand
+the scikit-learn contract, the documentation of every setting, and the promise that a
+call that fails leaves the estimator as it was.
+"""
+
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from sknet import _fitting, _validation
+from sknet._prediction import predict_rows
+
+
+def _trains_in_batches(estimator):
+    """L-BFGS needs all rows at once: without it there is a partial_fit."""
+    if estimator.solver == "lbfgs":
+        raise AttributeError(
+            "partial_fit is only available for solver='adam' and solver='sgd'. "
+            "Got solver='lbfgs'."
+        )
+    return True
+
+
+class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
+    r"""Classifier with one hidden layer, scaled inputs and several members at once.
+
+    ``n_estimators`` networks with one hidden layer each are trained at once on the
+    weighted cross-entropy and their probabilities averaged. With one member it is the
+    multilayer perceptron of the textbook:
+
+    .. math:: p(y \mid x) = \operatorname{softmax}(a(z W_1 + b_1) W_2 + b_2), \qquad
+        z = \operatorname{squash}((x - \mu) / s)
+
+    with a single sigmoid output for two classes. A fit depends on the weighted data
+    only: weight 3 equals three copies of a row, weight 0 equals its absence, and
+    neither the order of the rows nor the units of a column matter.
+
+    Parameters
+    ----------
+    hidden_layer_size : int, default=64
+        Hidden units of each member.
+
+    n_estimators : int, default=8
+        Members trained at once. Their first layers are one matrix product, so 8 members
+        cost far less than 8 fits.
+
+    activation : {'relu', 'tanh', 'logistic', 'identity'}, default='relu'
+        Activation of the hidden units.
+
+    solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
+        'adam' is Adam with decoupled weight decay [1]_ [2]_, 'sgd' gradient descent
+        with momentum, 'lbfgs' SciPy's L-BFGS-B on all rows at once, for small data.
+        L-BFGS ignores the batch, learning rate, momentum and dropout settings.
+
+    alpha : float, default=0.01
+        Weight decay. 'sgd' and 'lbfgs' minimize the mean loss of a row plus
+        ``alpha / 2`` times the sum of squared weights; 'adam' multiplies the weights by
+        ``1 - learning_rate * alpha`` at each step. Biases do not decay. Neither depends
+        on the number of rows, the batch size or the scale of the weights.
+
+    batch_size : int or 'auto', default='auto'
+        Rows per step; 'auto' takes a twentieth of the distinct rows, but between 16 and
+        256. A size larger than the data means all of them.
+
+    learning_rate : {'cosine', 'constant', 'invscaling', 'adaptive'}, default='cosine'
+        How the learning rate changes, for 'adam' and 'sgd'. 'cosine' rises for a tenth
+        of the steps, then falls to zero at `max_iter`, so that reaching `max_iter` is
+        the normal end. 'invscaling' divides by ``t ** power_t`` at step t. 'adaptive'
+        divides by 5 whenever `n_iter_no_change` epochs brought no improvement by `tol`.
+
+    learning_rate_init : float, default=0.003
+        The (highest) learning rate.
+
+    power_t : float, default=0.5
+        Exponent of 'invscaling'.
+
+    max_iter : int, default=50
+        Epochs, or iterations of L-BFGS.
+
+    shuffle : bool, default=True
+        Deal the rows into minibatches anew in each epoch. False keeps one fixed order,
+        which depends on the rows' content and not on the order they are given in.
+
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of the start, the validation split, the shuffling and the dropout, each
+        with a stream of its own. An int gives the same model at each call.
+
+    tol : float, default=1e-4
+        An epoch counts as an improvement if it lowers the loss by more than `tol`. For
+        L-BFGS: the largest entry of the gradient at which it has converged.
+
+    verbose : int or bool, default=0
+        0 is silent; k writes a line every k epochs and why training stopped to the
+        logger ``sknet``, or to stdout where logging is not set up.
+
+    warm_start : bool, default=False
+        Continue the previous fit for `max_iter` more epochs, with its weights, moments,
+        streams, column statistics and seed. The schedule begins anew, except for
+        'invscaling'. A changed structure or number of features is an error.
+
+    momentum : float, default=0.9
+        Momentum of 'sgd'; 0 is plain gradient descent.
+
+    nesterovs_momentum : bool, default=True
+        Whether the momentum of 'sgd' is Nesterov's.
+
+    early_stopping : bool, default=False
+        Hold out a stratified part of the distinct rows, stop when its log-loss does not
+        improve, and keep the weights of its best epoch. Classes with a single row stay
+        in training. ``X_val`` and ``y_val`` of `fit` are used instead if given.
+
+    validation_fraction : float, default=0.1
+        Share of each class's distinct rows to hold out.
+
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay of Adam's first and second moment.
+
+    epsilon : float, default=1e-8
+        Keeps Adam's denominator from zero.
+
+    n_iter_no_change : int or inf, default=10
+        Epochs in a row without an improvement that end training: of the validation loss
+        with `early_stopping`, else of the training loss unless the learning rate is
+        'cosine', which ends by itself.
+
+    dropout : float, default=0.0
+        Share of hidden units switched off at each training step [3]_.
+
+    standardize : bool, default=True
+        Subtract each column's weighted mean and divide by its standard deviation, both
+        taken from the training rows. Sparse X is divided only.
+
+    squash : float or None, default=3.0
+        Bound of the smooth clip ``z / sqrt(1 + (z / squash) ** 2)`` of standardized
+        inputs [4]_, which tames outliers. None leaves it out.
+
+    dtype : {'float32', 'float64'}, default='float32'
+        Precision of the training; L-BFGS always uses float64. Predictions have the
+        precision of the X given to `fit`.
+
+    class_weight : dict, 'balanced' or None, default=None
+        Factors ``{label: weight}`` for the sample weights. 'balanced' gives every class
+        the same total weight.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels, sorted.
+
+    n_features_in_ : int
+        Number of columns of the X seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of its columns, if they are all strings.
+
+    coefs_ : list of ndarray
+        Weights on standardized inputs, shapes (n_features, hidden_layer_size) and
+        (hidden_layer_size, n_outputs); with more than one member, (n_estimators,
+        n_features, hidden_layer_size) and (n_estimators, hidden_layer_size, n_outputs).
+
+    intercepts_ : list of ndarray
+        Biases, shapes (hidden_layer_size,) and (n_outputs,), with a leading axis for
+        more than one member.
+
+    mean_, scale_ : ndarray of shape (n_features_in_,) or None
+        What is subtracted from and divided out of each column. None without
+        `standardize`; for sparse X `mean_` is zero.
+
+    temperature_ : float
+        Logits are divided by it before they become probabilities.
+
+    n_iter_ : int
+        Epochs done.
+
+    best_iter_ : int
+        Epoch, counted from 1, whose weights are kept: that of the lowest validation
+        loss with `early_stopping`, else the last.
+
+    loss_curve_ : list of float
+        Mean training log-loss of each epoch, over rows and members, without the
+        penalty. After `partial_fit`, of the last 100 passes.
+
+    validation_loss_curve_ : list of float or None
+        Log-loss of the validation rows after each epoch.
+
+    best_validation_loss_ : float or None
+        Its lowest value.
+
+    stop_reason_ : str
+        Why training ended: 'max_iter', 'no_improvement', 'converged', 'line_search',
+        'diverged' or 'interrupted'.
+
+    References
+    ----------
+    .. [1] Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+    .. [2] Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019.
+    .. [3] Srivastava et al., "Dropout: a simple way to prevent neural networks from
+       overfitting", JMLR 15, 2014.
+    .. [4] Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned
+    MLPs
+       and boosted trees on tabular data", NeurIPS 2024.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sknet import TwoLayerClassifier
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    >>> clf = TwoLayerClassifier(random_state=0).fit(X_train, y_train)
+    >>> bool(clf.score(X_test, y_test) > 0.95)
+    True
+    """
+
+    def __init__(
+        self,
+        hidden_layer_size=64,
+        *,
+        n_estimators=8,
+        activation="relu",
+        solver="adam",
+        alpha=0.01,
+        batch_size="auto",
+        learning_rate="cosine",
+        learning_rate_init=0.003,
+        power_t=0.5,
+        max_iter=50,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=0,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        dropout=0.0,
+        standardize=True,
+        squash=3.0,
+        dtype="float32",
+        class_weight=None,
+    ):
+        self.hidden_layer_size = hidden_layer_size
+        self.n_estimators = n_estimators
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.dropout = dropout
+        self.standardize = standardize
+        self.squash = squash
+        self.dtype = dtype
+        self.class_weight = class_weight
+
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
+        """Fit to weighted rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Any real dtype and memory layout; never copied or converted as a whole.
+
+        y : array-like of shape (n_samples,)
+            Labels of any kind that can be sorted.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            How often each row counts. Their common scale does not matter.
+
+        X_val, y_val : array-like, default=None
+            A validation set of your own. Its loss is recorded after each epoch; with
+            `early_stopping` it chooses the best one and ends training.
+
+        sample_weight_val : array-like, default=None
+            Weights of its rows.
+
+        Returns
+        -------
+        self : TwoLayerClassifier
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a setting or the input is not usable. The estimator stays as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the loss was not finite, or ended no better than the class frequencies.
+        UserWarning
+            If no class has two distinct rows for `early_stopping` to hold one out, or
+            if columns of very different size are not standardized.
+        """
+        with self._unchanged_on_error():
+            _validation.check_settings(self)
+            previous = self._previous() if self.warm_start else None
+            labelled = _validation.check_X_y(
+                self, X, y, sample_weight, reset=previous is None
+            )
+            known = None if previous is None else self.classes_
+            classes, labelled = _validation.encode(labelled, known)
+            _validation.check_class_weight(self.class_weight, classes)
+            validation = _validation.check_validation_set(
+                self, classes, X_val, y_val, sample_weight_val
+            )
+            if not self.standardize:
+                _validation.warn_about_scales(labelled.X)
+            attributes, interruption = _fitting.fit(
+                SimpleNamespace(**self.get_params(deep=False)),
+                labelled,
+                classes,
+                validation,
+                previous,
+            )
+        self._publish(classes, attributes, interruption)
+        return self
+
+    @available_if(_trains_in_batches)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train for exactly one pass over a batch of rows.
+
+        The learning rate is constant ('invscaling' goes on falling), and k calls with
+        the same rows equal k epochs of `fit`. Column statistics, class frequencies for
+        ``class_weight="balanced"`` and the mean weight are those of all rows so far.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The batch.
+
+        y : array-like of shape (n_samples,)
+            Its labels, any subset of the classes.
+
+        classes : array-like of shape (n_classes,), default=None
+            All labels that will ever come: needed at the first call, accepted later.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            How often each row counts.
+
+        Returns
+        -------
+        self : TwoLayerClassifier
+
+        Raises
+        ------
+        ValueError
+            If `classes` is missing at first or changed later, or a label is not in it.
+        """
+        with self._unchanged_on_error():
+            _validation.check_settings(self)
+            previous = self._previous()
+            labelled = _validation.check_X_y(
+                self, X, y, sample_weight, reset=previous is None
+            )
+            known = None if previous is None else self.classes_
+            classes = _validation.classes_of_stream(classes, known)
+            classes, labelled = _validation.encode(labelled, classes)
+            _validation.check_class_weight(self.class_weight, classes)
+            attributes, interruption = _fitting.partial_fit(
+                SimpleNamespace(**self.get_params(deep=False)),
+                labelled,
+                classes,
+                previous,
+            )
+        self._publish(classes, attributes, interruption)
+        return self
+
+    def predict(self, X):
+        """Most probable label of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+        """
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
+
+    def predict_proba(self, X):
+        """Probability of each class: the members' mean.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples, n_classes)
+            Columns in the order of `classes_`; float32 if `fit` was given float32.
+        """
+        return self._predict_rows(X, "mean_proba")
+
+    def predict_log_proba(self, X):
+        """Logarithm of `predict_proba`, computed from the logits: finite always.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_p : ndarray of shape (n_samples, n_classes)
+        """
+        return self._predict_rows(X, "log_mean_proba")
+
+    def decision_function(self, X):
+        """Logit of the second class's probability, or the logarithm of each class's.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        score : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            For two classes, positive where the second is more probable.
+        """
+        return self._predict_rows(X, "decision")
+
+    @property
+    def coefs_(self):
+        """Weights of both layers; views, with a leading axis for several members."""
+        shape, layers = self._layers()
+        d, h, _, k = shape
+        W1 = layers.W1.reshape(d, k, h).transpose(1, 0, 2)
+        return [W1, layers.W2] if k > 1 else [W1[0], layers.W2[0]]
+
+    @property
+    def intercepts_(self):
+        """Biases of both layers; views, with a leading axis for several members."""
+        (_, h, o, k), layers = self._layers()
+        b1, b2 = layers.b1.reshape(k, h), layers.b2.reshape(k, o)
+        return [b1, b2] if k > 1 else [b1[0], b2[0]]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        return "_params" in vars(self)
+
+    def _predict_rows(self, X, reduction):
+        """Rows of logits through one of the loss's maps, block by block."""
+        check_is_fitted(self)
+        X = _validation.check_X(self, X, reset=False)
+        network, standardizer = _fitting.fitted_network(vars(self))
+        reduce = getattr(network.loss, reduction)
+        return predict_rows(network, standardizer, X, reduce, self.temperature_)
+
+    def _layers(self):
+        """Shape and named views of the fitted parameters."""
+        if not self.__sklearn_is_fitted__():
+            raise AttributeError(f"this {type(self).__name__} is not fitted yet")
+        shape = _fitting.fitted_shape(vars(self))
+        return shape, shape.views(self._params)
+
+    def _previous(self):
+        """Fitted attributes to continue from, or None before the first fit."""
+        if not self.__sklearn_is_fitted__():
+            return None
+        _validation.check_structure(self, self._state["structure"])
+        return dict(vars(self))
+
+    def _publish(self, classes, attributes, interruption):
+        """Replace all fitted attributes at once, then let an interruption go on."""
+        self.classes_ = classes
+        vars(self).update(attributes)
+        if interruption is not None:
+            raise interruption
+
+    @contextmanager
+    def _unchanged_on_error(self):
+        """Put every attribute back if a fit fails: validation sets some early."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise

@@ -1,0 +1,136 @@
+"""Losses from logits, and the probabilities that belong to them.
+
+A raw prediction has shape (k, n, o): k members, n rows, o outputs. Nothing here takes a
+logarithm of a probability: all of it is log-sum-exp and log-sigmoid, finite for every
+finite logit. Targets have shape (n, o): the label 0 or 1 for one sigmoid output, a
+one-hot row for softmax outputs. For both links the gradient of the loss is ``p -
+target``.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
+
+Array = NDArray[np.floating]
+
+
+class SigmoidCrossEntropy:
+    r"""Cross-entropy of two classes with one logit z and :math:`p = 1 / (1 + e^{-z})`.
+
+    .. math:: \ell(y, z) = -y \log p - (1 - y) \log (1 - p) = -\log \sigma((2y - 1) z),
+        \qquad \partial \ell / \partial z = p - y
+    """
+
+    n_outputs = 1
+    n_classes = 2
+
+    def encode(self, y: NDArray[np.intp], out: Array) -> None:
+        """Write class indices (n,) as targets (n, 1)."""
+        out[:, 0] = y
+
+    def loss_gradient(
+        self,
+        raw: Array,
+        targets: Array,
+        weight: Array,
+        gradient: Array,
+        scratch: Array,
+    ) -> float:
+        """Weighted sum of the losses; their gradient by ``raw`` into ``gradient``.
+
+        raw, gradient and scratch (k, n, 1), targets (n, 1), weight (1 or k, n, 1).
+        """
+        np.multiply(targets, 2, out=gradient)
+        gradient -= 1
+        gradient *= raw
+        log_expit(gradient, out=gradient)
+        gradient *= weight
+        loss = -float(gradient.sum())
+        expit(raw, out=gradient)
+        gradient -= targets
+        gradient *= weight
+        return loss
+
+    def mean_proba(self, raw: Array) -> Array:
+        """Probabilities (n, 2), averaged over the members."""
+        proba = np.empty((raw.shape[1], 2), dtype=raw.dtype)
+        expit(-raw[:, :, 0]).mean(axis=0, out=proba[:, 0])
+        expit(raw[:, :, 0]).mean(axis=0, out=proba[:, 1])
+        return proba
+
+    def log_mean_proba(self, raw: Array) -> Array:
+        """Logarithm (n, 2) of the members' averaged probabilities, finite throughout."""
+        log_proba = np.concatenate([log_expit(-raw), log_expit(raw)], axis=2)
+        return _log_mean_exp(log_proba)
+
+    def decision(self, raw: Array) -> Array:
+        """Logit (n,) of the second class's averaged probability."""
+        if len(raw) == 1:
+            return raw[0, :, 0].copy()
+        log_proba = self.log_mean_proba(raw)
+        return log_proba[:, 1] - log_proba[:, 0]
+
+
+class SoftmaxCrossEntropy:
+    r"""Cross-entropy of ``n_classes`` classes with a logit each.
+
+    .. math:: \ell(y, z) = \log \sum_c e^{z_c} - z_y,
+        \qquad \partial \ell / \partial z_c = p_c - [c = y]
+    """
+
+    def __init__(self, n_classes: int) -> None:
+        self.n_outputs = self.n_classes = n_classes
+        self._classes = np.arange(n_classes)
+
+    def encode(self, y: NDArray[np.intp], out: Array) -> None:
+        """Write class indices (n,) as one-hot targets (n, o)."""
+        np.equal(y[:, np.newaxis], self._classes, out=out)
+
+    def loss_gradient(
+        self,
+        raw: Array,
+        targets: Array,
+        weight: Array,
+        gradient: Array,
+        scratch: Array,
+    ) -> float:
+        """Weighted sum of the losses; their gradient by ``raw`` into ``gradient``.
+
+        raw and gradient (k, n, o), targets (n, o), weight (1 or k, n, 1), scratch
+        (k, n, 1).
+        """
+        np.max(raw, axis=2, keepdims=True, out=scratch)
+        np.subtract(raw, scratch, out=gradient)
+        weight = np.broadcast_to(weight, scratch.shape)
+        loss = -np.einsum("kno,no,knl->", gradient, targets, weight)
+        np.exp(gradient, out=gradient)
+        np.sum(gradient, axis=2, keepdims=True, out=scratch)
+        gradient /= scratch
+        gradient -= targets
+        gradient *= weight
+        np.log(scratch, out=scratch)
+        scratch *= weight
+        return float(loss) + float(scratch.sum())
+
+    def mean_proba(self, raw: Array) -> Array:
+        """Probabilities (n, o), averaged over the members."""
+        return softmax(raw, axis=2).mean(axis=0)
+
+    def log_mean_proba(self, raw: Array) -> Array:
+        """Logarithm (n, o) of the members' averaged probabilities, finite throughout."""
+        return _log_mean_exp(log_softmax(raw, axis=2))
+
+    def decision(self, raw: Array) -> Array:
+        """Logarithm (n, o) of each class's averaged probability."""
+        return self.log_mean_proba(raw)
+
+
+Loss = SigmoidCrossEntropy | SoftmaxCrossEntropy
+
+
+def _log_mean_exp(log_proba: Array) -> Array:
+    """Log of the mean over the first axis of exp(log_proba)."""
+    if len(log_proba) == 1:
+        return log_proba[0]
+    n_members = log_proba.dtype.type(len(log_proba))
+    return logsumexp(log_proba, axis=0) - np.log(n_members)

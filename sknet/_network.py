@@ -1,0 +1,257 @@
+r"""The network: flat parameters with named views, forward, loss and gradient.
+
+k networks ("members") with one hidden layer of h units are held and trained at once.
+They see the same rows, so their first layers are ONE wide matrix product; the second
+layers are a batched product. One member, k = 1, is the network of the textbook, by the
+same code.
+
+.. math:: H = a(X W_1 + b_1), \qquad Z_j = H_j W_{2,j} + b_{2,j}, \qquad
+    L = \sum_{j=1}^{k} \sum_{i=1}^{n} w_{ij}\, \ell(y_i, z_{ij})
+        + \frac{\alpha}{2} (\lVert W_1 \rVert^2 + \lVert W_2 \rVert^2)
+
+The loss is a sum over members, so each trains exactly as if it were alone.
+"""
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import DTypeLike, NDArray
+
+from sknet._activations import Activation, glorot_variance
+from sknet._losses import Loss
+
+Array = NDArray[np.floating]
+Inputs: TypeAlias = "Array | sp.csr_array"
+
+
+class Layers(NamedTuple):
+    """Named views of a flat vector: weights first, so that decay acts on its head."""
+
+    W1: Array  # (d, k * h)
+    W2: Array  # (k, h, o)
+    b1: Array  # (k * h,)
+    b2: Array  # (k, 1, o)
+
+
+class Shape(NamedTuple):
+    """The sizes that make a network."""
+
+    n_features: int
+    n_hidden: int
+    n_outputs: int
+    n_members: int = 1
+
+    @property
+    def n_weights(self) -> int:
+        """Entries of W1 and W2."""
+        width = self.n_members * self.n_hidden
+        return width * (self.n_features + self.n_outputs)
+
+    @property
+    def n_params(self) -> int:
+        """Entries of all four blocks."""
+        return self.n_weights + self.n_members * (self.n_hidden + self.n_outputs)
+
+    def views(self, flat: Array) -> Layers:
+        """The blocks of ``flat`` (n_params,), without a copy."""
+        d, h, o, k = self
+        ends = np.cumsum([d * k * h, k * h * o, k * h]).tolist()
+        W1, W2, b1, b2 = np.split(flat, ends)
+        return Layers(
+            W1.reshape(d, k * h), W2.reshape(k, h, o), b1, b2.reshape(k, 1, o)
+        )
+
+    def member(self, flat: Array, j: int) -> Array:
+        """Flat parameters of member ``j`` alone, copied."""
+        W1, W2, b1, b2 = self.views(flat)
+        own = slice(j * self.n_hidden, (j + 1) * self.n_hidden)
+        parts = W1[:, own], W2[j], b1[own], b2[j]
+        return np.concatenate([part.ravel() for part in parts])
+
+    def set_member(self, flat: Array, j: int, own_flat: Array) -> None:
+        """Write the flat parameters of a lone network as member ``j``."""
+        W1, W2, b1, b2 = self.views(flat)
+        own = slice(j * self.n_hidden, (j + 1) * self.n_hidden)
+        lone = self._replace(n_members=1).views(own_flat)
+        W1[:, own], W2[j], b1[own], b2[j] = lone.W1, lone.W2[0], lone.b1, lone.b2[0]
+
+
+class Workspace:
+    """Every buffer that a step on ``n`` rows needs, made once."""
+
+    def __init__(self, shape: Shape, n: int, dtype: DTypeLike, dropout: bool) -> None:
+        _, h, o, k = shape
+        self.hidden = np.empty((n, k * h), dtype)
+        self.dropped = np.empty((n, k * h), dtype) if dropout else self.hidden
+        self.keep = np.empty((n, k * h), dtype) if dropout else None
+        self.d_hidden = np.empty((n, k * h), dtype)
+        self.mask = np.empty((n, k * h), np.bool_)
+        self.raw = np.empty((k, n, o), dtype)
+        self.d_raw = np.empty((k, n, o), dtype)
+        self.row = np.empty((k, n, 1), dtype)
+        self.ones = np.ones(n, dtype)
+        # the same memory, member by member: (n, k * h) seen as (k, n, h)
+        self.dropped_by_member = self.dropped.reshape(n, k, h).transpose(1, 0, 2)
+        self.d_hidden_by_member = self.d_hidden.reshape(n, k, h).transpose(1, 0, 2)
+
+
+class TwoLayerNetwork:
+    """k one-hidden-layer networks on one flat parameter vector.
+
+    Parameters
+    ----------
+    shape : Shape
+    params : ndarray of shape (shape.n_params,)
+        Adopted, not copied: the dtype of all arithmetic.
+    activation : Activation
+    loss : SigmoidCrossEntropy or SoftmaxCrossEntropy
+    alpha : float, default=0.0
+        L2 penalty inside the objective; zero where the optimizer decays the weights.
+    dropout : float, default=0.0
+        Share of hidden units that a training step switches off.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        params: Array,
+        activation: Activation,
+        loss: Loss,
+        *,
+        alpha: float = 0.0,
+        dropout: float = 0.0,
+    ) -> None:
+        self.shape = shape
+        self.params = params
+        self.grads = np.empty_like(params)
+        self.activation = activation
+        self.loss = loss
+        self.alpha = alpha
+        self.dropout = dropout
+        self._layers = shape.views(self.params)
+        self._gradients = shape.views(self.grads)
+        self._scratch = np.empty_like(params, shape=shape.n_weights if alpha else 0)
+        self._workspaces: dict[int, Workspace] = {}
+
+    def start(
+        self,
+        rng: np.random.Generator,
+        direction: Array | None = None,
+        class_rank: NDArray[np.intp] | None = None,
+    ) -> None:
+        """Draw new weights, member after member; biases start at zero.
+
+        Normal with the variance of He et al. (2015) or of Glorot and Bengio (2010).
+        ``direction`` (d,) turns the columns of X round, ``class_rank`` (n_classes,)
+        puts the classes in another order: the same draws for data that are written
+        otherwise.
+        """
+        d, h, o, k = self.shape
+        W1, W2, b1, b2 = self._layers
+        scale_1 = self.activation.start_variance(d, h) ** 0.5
+        scale_2 = glorot_variance(h, o) ** 0.5
+        for j in range(k):
+            W1[:, j * h : (j + 1) * h] = rng.normal(scale=scale_1, size=(d, h))
+            W2[j] = rng.normal(scale=scale_2, size=(h, o))
+        b1.fill(0)
+        b2.fill(0)
+        if direction is not None:
+            W1 *= direction[:, np.newaxis]
+        if class_rank is not None and o == len(class_rank):
+            W2[:] = W2[:, :, class_rank]
+        elif class_rank is not None:  # one logit for two classes
+            W2 *= 1 if class_rank[1] == 1 else -1
+
+    def raw_prediction(self, X: Inputs, shift: Array | None = None) -> Array:
+        """Logits (k, n, o) of the inputs X (n, d), in new memory.
+
+        ``shift`` (d,) is added to every row of a sparse X without densifying it.
+        """
+        _, h, _, k = self.shape
+        W1, W2, b1, b2 = self._layers
+        hidden = X @ W1
+        hidden += b1 if shift is None else b1 + shift @ W1
+        self.activation.forward(hidden)
+        raw = hidden.reshape(-1, k, h).transpose(1, 0, 2) @ W2
+        raw += b2
+        return raw
+
+    def loss_gradient(
+        self,
+        X: Inputs,
+        targets: Array,
+        weight: Array,
+        rng: np.random.Generator | None = None,
+    ) -> float:
+        """Weighted loss of a minibatch; ``grads`` is overwritten. No penalty in either.
+
+        X (n, d), targets (n, o), weight (1 or k, n, 1); ``rng`` draws the dropout
+        masks. The logits stay readable in ``workspace(n).raw`` until the next call.
+        """
+        W1, W2, b1, b2 = self._layers
+        dW1, dW2, db1, db2 = self._gradients
+        work = self.workspace(X.shape[0])
+
+        _product(X, W1, work.hidden)  # (n, d) @ (d, k*h)
+        work.hidden += b1
+        self.activation.forward(work.hidden)
+        if work.keep is not None:
+            self._drop(work, rng)
+        np.matmul(work.dropped_by_member, W2, out=work.raw)  # (k, n, h) @ (k, h, o)
+        work.raw += b2
+        loss = self.loss.loss_gradient(work.raw, targets, weight, work.d_raw, work.row)
+
+        np.matmul(work.dropped_by_member.transpose(0, 2, 1), work.d_raw, out=dW2)
+        np.sum(work.d_raw, axis=1, keepdims=True, out=db2)
+        W2_back = W2.transpose(0, 2, 1)
+        if self.shape.n_outputs == 1:  # an outer product: broadcasting beats matmul
+            np.multiply(work.d_raw, W2_back, out=work.d_hidden_by_member)
+        else:
+            np.matmul(work.d_raw, W2_back, out=work.d_hidden_by_member)
+        if work.keep is not None:
+            work.d_hidden *= work.keep
+        self.activation.backward(work.hidden, work.d_hidden, work.mask)
+        _product(X.T, work.d_hidden, dW1)  # (d, n) @ (n, k*h)
+        np.matmul(work.ones, work.d_hidden, out=db1)
+        return loss
+
+    def penalty(self) -> float:
+        """The objective's L2 term, alpha / 2 times the sum of squared weights."""
+        weights = self.params[: self.shape.n_weights]
+        return 0.5 * self.alpha * float(weights @ weights)
+
+    def add_penalty_gradient(self) -> None:
+        """Add the L2 term's gradient, alpha times the weights, to ``grads``."""
+        if self.alpha:
+            n_weights = self.shape.n_weights
+            np.multiply(self.params[:n_weights], self.alpha, out=self._scratch)
+            self.grads[:n_weights] += self._scratch
+
+    def workspace(self, n: int) -> Workspace:
+        """The buffers for ``n`` rows; a fit meets two sizes, full and last batch."""
+        if n not in self._workspaces:
+            self._workspaces[n] = Workspace(
+                self.shape, n, self.params.dtype, dropout=self.dropout > 0
+            )
+        return self._workspaces[n]
+
+    def _drop(self, work: Workspace, rng: np.random.Generator | None) -> None:
+        """Inverted dropout (Srivastava et al. 2014): what stays is scaled up."""
+        if rng is None:
+            raise ValueError("dropout needs a random generator")
+        keep = work.keep
+        assert keep is not None
+        rng.random(out=keep, dtype=keep.dtype.type)
+        keep -= self.dropout
+        np.ceil(keep, out=keep)  # (-1, 0] to 0, (0, 1) to 1
+        keep *= 1 / (1 - self.dropout)
+        np.multiply(work.hidden, keep, out=work.dropped)
+
+
+def _product(A: Inputs, B: Array, out: Array) -> None:
+    """``out = A @ B``, without a temporary if A is dense."""
+    if sp.issparse(A):
+        out[...] = A @ B
+    else:
+        np.matmul(A, B, out=out)

@@ -1,0 +1,156 @@
+"""From checked rows to the rows that training counts: weighted, ordered, split.
+
+Distinct rows, class weights, column statistics, canonical order and hold-out, in that
+sequence. Only indices and weights are made; X is read, never copied.
+"""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from sknet._columns import ColumnStatistics, column_statistics
+from sknet._rows import DistinctRows, canonical_order, distinct_rows, hold_out
+from sknet._training import Dataset
+from sknet._validation import class_weights
+
+
+class Prepared(NamedTuple):
+    """The rows to train on, in canonical order, and what the start must know of them."""
+
+    data: Dataset
+    held_out: Dataset | None
+    statistics: ColumnStatistics | None
+    direction: np.ndarray  # (d,) which way round each column counts
+    class_rank: np.ndarray  # (n_classes,)
+    seen: "Seen"
+
+
+class Seen(NamedTuple):
+    """What a stream of batches has brought so far; one call of fit is a stream of one."""
+
+    n_rows: int
+    mean_weight: float
+    class_counts: np.ndarray  # (n_classes,) sums of sample weights
+
+    def merge(self, new):
+        """Both together; merging a batch with itself changes no bit of the mean."""
+        n_rows = self.n_rows + new.n_rows
+        share = new.n_rows / n_rows
+        mean_weight = self.mean_weight + share * (new.mean_weight - self.mean_weight)
+        return Seen(n_rows, mean_weight, self.class_counts + new.class_counts)
+
+
+def prepare(settings, labelled, classes, *, statistics=None, split_rng=None):
+    """Prepare one whole training set.
+
+    Parameters
+    ----------
+    settings : SimpleNamespace
+        The estimator's checked parameters.
+    labelled : Labelled
+    classes : ndarray of shape (n_classes,)
+    statistics : ColumnStatistics or None
+        What a warm start keeps; None computes them from the training part.
+    split_rng : numpy.random.Generator or None
+        Draws a held-out part, if there should be one.
+    """
+    X, y, _ = labelled
+    distinct, counts = _distinct(labelled, len(classes))
+    distinct = _weigh(
+        distinct, y, class_weights(settings.class_weight, classes, counts)
+    )
+    kept = statistics
+    if settings.standardize and kept is None:
+        statistics = column_statistics(X, *distinct)
+    canonical = canonical_order(X, distinct, y, len(classes), statistics)
+    distinct = _take(distinct, canonical.order)
+
+    held_out = None
+    if split_rng is not None:
+        training, part = hold_out(
+            y[distinct.rows],
+            settings.validation_fraction,
+            canonical.class_rank,
+            split_rng,
+        )
+        held_out = _take(distinct, part) if len(part) else None
+        distinct = _take(distinct, training)
+        if held_out is None:
+            _warn_no_hold_out()
+        elif settings.standardize and kept is None:
+            statistics = column_statistics(X, *distinct)
+
+    seen = Seen(len(distinct.rows), float(distinct.weight.mean()), counts)
+    return Prepared(
+        _dataset(X, y, distinct, seen),
+        held_out and _dataset(X, y, held_out, seen),
+        statistics,
+        canonical.orientation,
+        canonical.class_rank,
+        seen,
+    )
+
+
+def prepare_batch(settings, labelled, classes, *, statistics=None, seen=None):
+    """Prepare one batch of a stream: its statistics and counts add to the earlier ones."""
+    X, y, _ = labelled
+    distinct, counts = _distinct(labelled, len(classes))
+    all_counts = counts if seen is None else seen.class_counts + counts
+    factors = class_weights(settings.class_weight, classes, all_counts)
+    distinct = _weigh(distinct, y, factors)
+    new = Seen(len(distinct.rows), float(distinct.weight.mean()), counts)
+    seen = new if seen is None else seen.merge(new)
+    if settings.standardize:
+        of_batch = column_statistics(X, *distinct)
+        statistics = of_batch if statistics is None else statistics.merge(of_batch)
+    canonical = canonical_order(X, distinct, y, len(classes), statistics)
+    distinct = _take(distinct, canonical.order)
+    return Prepared(
+        _dataset(X, y, distinct, seen),
+        None,
+        statistics,
+        canonical.orientation,
+        canonical.class_rank,
+        seen,
+    )
+
+
+def _distinct(labelled, n_classes):
+    """Distinct rows and the classes' summed sample weights."""
+    X, y, sample_weight = labelled
+    distinct = distinct_rows(X, y, sample_weight)
+    counts = np.bincount(y[distinct.rows], distinct.weight, minlength=n_classes)
+    return distinct, counts
+
+
+def _weigh(distinct, y, factors):
+    """Times the class weights; what comes to zero is dropped.
+
+    Raises
+    ------
+    ValueError
+        If nothing is left.
+    """
+    weight = distinct.weight * factors[y[distinct.rows]]
+    if not weight.any():
+        raise ValueError("class_weight gives every row of y the weight zero.")
+    return _take(distinct._replace(weight=weight), np.flatnonzero(weight))
+
+
+def _take(distinct, part):
+    return DistinctRows(distinct.rows[part], distinct.weight[part])
+
+
+def _dataset(X, y, distinct, seen):
+    weight = distinct.weight / seen.mean_weight
+    return Dataset(X, distinct.rows, y[distinct.rows], weight[np.newaxis])
+
+
+def _warn_no_hold_out():
+    warnings.warn(
+        "early_stopping needs a class with at least two distinct rows to hold one out. "
+        "Training goes on with all rows, without a validation set.",
+        UserWarning,
+        stacklevel=5,
+    )

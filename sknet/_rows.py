@@ -1,0 +1,227 @@
+"""Rows as a weighted set: distinct, in an order that only their content decides.
+
+A fit is a function of the weighted data, not of how it is written down. Three steps see
+to that before anything random happens, with indices and weights only, never a copy of
+X:
+
+1. ``distinct_rows`` drops rows of weight zero and merges equal (x, y) rows, weights
+added.
+   A hash of the bits finds them and a comparison verifies. From here on, weight 3 and
+   three copies are the same arrays, bit for bit.
+2. ``canonical_order`` sorts what is left by one fixed projection of the standardized
+rows.
+   The hash could do that too, but the projection does not change when a column is
+   shifted or rescaled, and ``orientation`` makes up for a column that is turned round.
+3. ``hold_out`` splits by class, in that order.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from sknet._columns import float_blocks
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+
+
+class DistinctRows(NamedTuple):
+    """Indices into X and y, and the weight of each."""
+
+    rows: np.ndarray
+    weight: np.ndarray
+
+
+class CanonicalOrder(NamedTuple):
+    """An order of the distinct rows, and what else must not depend on the writing."""
+
+    order: np.ndarray  # (n,) positions into the distinct rows
+    orientation: np.ndarray  # (d,) +1 or -1: which way round a column counts
+    class_rank: (
+        np.ndarray
+    )  # (n_classes,) places of the classes in an order of their own
+
+
+def _mix(bits):
+    """Splitmix64's finalizer (Steele, Lea and Flood 2014): every bit moves every other."""
+    bits = (bits ^ (bits >> np.uint64(30))) * _MIX_1
+    bits = (bits ^ (bits >> np.uint64(27))) * _MIX_2
+    return bits ^ (bits >> np.uint64(31))
+
+
+def _column_constants(n, stream):
+    """n fixed 64-bit constants, the same for ever: they must not depend on a seed."""
+    count = np.arange(1, n + 1, dtype=np.uint64) + (np.uint64(stream) << np.uint64(40))
+    return _mix(count * _GOLDEN)
+
+
+def _entry_hash(values, constants):
+    """Hash of float64 entries by value and column; 0.0 and -0.0 alike."""
+    bits = (values + 0.0).view(np.uint64)
+    bits += constants
+    bits *= constants | np.uint64(1)
+    bits ^= bits >> np.uint64(31)
+    bits *= _GOLDEN
+    bits ^= bits >> np.uint64(29)
+    return bits
+
+
+def row_hash(X, rows):
+    """64-bit hash (n,) of the rows' values, whatever X's dtype, order or container.
+
+    A row's hash is the sum of its entries' hashes, zeros counting nothing, so that
+    dense and sparse rows agree.
+    """
+    constants = _column_constants(X.shape[1], 0)
+    of_zero = _entry_hash(np.zeros(X.shape[1]), constants)
+    hashes = np.empty(len(rows), np.uint64)
+    for part, block in float_blocks(X, rows):
+        if sp.issparse(block):
+            entries = _entry_hash(block.data, constants[block.indices])
+            entries -= of_zero[block.indices]
+            total = np.concatenate([[np.uint64(0)], np.cumsum(entries)])
+            hashes[part] = total[block.indptr[1:]] - total[block.indptr[:-1]]
+        else:
+            hashes[part] = _entry_hash(block, constants).sum(axis=1) - of_zero.sum()
+    return hashes
+
+
+def distinct_rows(X, y, sample_weight):
+    """Distinct (x, y) rows of positive weight, ordered by content, weights added.
+
+    Parameters
+    ----------
+    X : ndarray or csr_array of shape (n_samples, n_features)
+    y : ndarray of int of shape (n_samples,)
+    sample_weight : ndarray of float64 of shape (n_samples,)
+    """
+    rows = np.flatnonzero(sample_weight > 0)
+    weight = sample_weight[rows]
+    key = row_hash(X, rows) ^ _mix(y[rows].astype(np.uint64) * _GOLDEN + _GOLDEN)
+    # equal rows by weight: sums of weights do not depend on the caller's order either
+    uniform = len(weight) == 0 or (weight == weight[0]).all()
+    order = np.argsort(key, kind="stable") if uniform else np.lexsort((weight, key))
+    rows, weight, key = rows[order], weight[order], key[order]
+
+    repeats = np.flatnonzero(key[1:] == key[:-1]) + 1
+    repeats = repeats[_equal_rows(X, y, rows[repeats], rows[repeats - 1])]
+    is_first = np.ones(len(rows), dtype=bool)
+    is_first[repeats] = False
+    first = np.flatnonzero(is_first)
+    if len(first) < len(rows):
+        weight = np.add.reduceat(weight, first)
+    return DistinctRows(rows[first], weight)
+
+
+def _equal_rows(X, y, left, right):
+    """Whether row left[i] equals row right[i], for each i: never trust a hash alone."""
+    equal = y[left] == y[right]
+    for (part, a), (_, b) in zip(
+        float_blocks(X, left), float_blocks(X, right), strict=True
+    ):
+        if sp.issparse(a):
+            equal[part] &= np.diff(sp.csr_array(a - b != 0).indptr) == 0
+        else:
+            equal[part] &= (a == b).all(axis=1)
+    return equal
+
+
+def canonical_order(X, distinct, y, n_classes, statistics):
+    """Order the distinct rows by what they are, in the columns' own units.
+
+    Parameters
+    ----------
+    X : ndarray or csr_array of shape (n_samples, n_features)
+    distinct : DistinctRows
+    y : ndarray of int of shape (n_samples,)
+    n_classes : int
+    statistics : ColumnStatistics or None
+        None if X is not standardized: then columns keep their units and direction.
+    """
+    rows, weight = distinct
+    y = y[rows]
+    direction = np.ones(X.shape[1])
+    if statistics is not None:
+        direction = orientation(X, rows, weight * (1 + y), weight, statistics)
+    key = _projection(X, rows, statistics, direction)
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_key = np.bincount(y, weight * key, minlength=n_classes)
+        mean_key /= np.bincount(y, weight, minlength=n_classes)
+    class_rank = np.empty(n_classes, np.intp)
+    class_rank[np.argsort(mean_key, kind="stable")] = np.arange(n_classes)
+
+    order = np.lexsort((class_rank[y], key))
+    # sorted rows make poor minibatches: one fixed shuffle, which depends on n alone
+    fixed = np.random.default_rng(0).permutation(len(order))
+    return CanonicalOrder(order[fixed], direction, class_rank)
+
+
+def orientation(X, rows, label_weight, weight, statistics):
+    """Which way round each column counts: +1 or -1, turned when the column is turned.
+
+    The sign of sum_i w_i z_ij |z_i|^2, in which the column's own skewness has the
+    largest part; where that vanishes, of the column's covariance with the label.
+    """
+    n_features = X.shape[1]
+    skew, size, label = np.zeros((3, n_features))
+    for part, Z in _standardized_blocks(X, rows, statistics):
+        square = Z.multiply(Z) if sp.issparse(Z) else Z * Z
+        by_row = weight[part] * np.asarray(square.sum(axis=1)).ravel()
+        skew += by_row @ Z
+        size += by_row @ abs(Z)
+        label += label_weight[part] @ Z
+    clear = np.abs(skew) > 1e-6 * size
+    return np.where(np.where(clear, skew, label) < 0, -1.0, 1.0)
+
+
+def _projection(X, rows, statistics, direction):
+    """One number (n,) per row, a fixed random combination of its oriented columns."""
+    constants = _column_constants(X.shape[1], 1)
+    axis = (constants >> np.uint64(11)) * 2.0**-52 - 1  # uniform on [-1, 1)
+    key = np.empty(len(rows))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for part, Z in _standardized_blocks(X, rows, statistics):
+            key[part] = Z @ (axis * direction)
+    return key
+
+
+def _standardized_blocks(X, rows, statistics):
+    """Rows in float64 blocks, centred and scaled if there are statistics."""
+    for part, block in float_blocks(X, rows):
+        if statistics is not None:
+            factor = 1 / np.maximum(statistics.scale, 2 / np.finfo(np.float64).max)
+            if sp.issparse(block):
+                block.data *= factor[block.indices]
+            else:
+                block -= statistics.mean
+                block *= factor
+        yield part, block
+
+
+def hold_out(y, fraction, class_rank, rng):
+    """Positions of the training rows and of a stratified part held out from them.
+
+    Every class with two rows or more has at least one row on either side. A class with
+    a single row stays in training. The held-out part is empty if there is no other
+    class.
+
+    Parameters
+    ----------
+    y : ndarray of int of shape (n,)
+    fraction : float
+        Share of each class's rows to hold out.
+    class_rank : ndarray of int of shape (n_classes,)
+        The classes' order of drawing, which must not depend on their names.
+    rng : numpy.random.Generator
+    """
+    held_out = np.zeros(len(y), dtype=bool)
+    for label in np.argsort(class_rank):
+        members = np.flatnonzero(y == label)
+        if len(members) >= 2:
+            n_held_out = round(fraction * len(members))
+            n_held_out = min(max(n_held_out, 1), len(members) - 1)
+            held_out[rng.permutation(members)[:n_held_out]] = True
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)

@@ -1,0 +1,401 @@
+"""Training: rows to minibatches, steps to epochs, epochs to the best weights.
+
+``fit_stochastic`` and ``fit_lbfgs`` are the only places beside ``optimizer.step`` that
+write a network's parameters. One float a step and one boolean an epoch come up from
+here.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from sknet._losses import Loss
+from sknet._network import Inputs, TwoLayerNetwork
+from sknet._optimizers import Optimizer
+from sknet._schedules import Schedule
+from sknet._standardizer import Standardizer
+
+Array = NDArray[np.floating]
+
+BLOCK_ELEMENTS = 1 << 18  # of X or of hidden units in flight when no minibatch sets it
+MOST_RECOVERIES = 64  # halvings of the learning rate before training gives up
+
+
+class Dataset(NamedTuple):
+    """Rows of X behind an index; X itself is neither copied nor converted."""
+
+    X: NDArray | sp.csr_array
+    rows: NDArray[np.intp]  # (n,) rows of X, in the order that training counts them
+    y: NDArray[np.intp]  # (n,) class indices
+    weight: Array  # (1 or k, n), with mean 1 over the rows
+
+
+class Batch(NamedTuple):
+    """One minibatch, in buffers that the next one overwrites."""
+
+    X: Inputs  # (m, d)
+    targets: Array  # (m, o)
+    weight: Array  # (1 or k, m, 1), divided by the number of rows it is averaged over
+
+
+class Minibatches:
+    """One pass over a dataset at every iteration, gathered into reused buffers.
+
+    Parameters
+    ----------
+    data : Dataset
+    standardizer : Standardizer
+    loss : SigmoidCrossEntropy or SoftmaxCrossEntropy
+        Encodes the targets.
+    size : int
+        Rows a batch; the last one of a pass may be smaller.
+    rng : numpy.random.Generator or None
+        Shuffles each pass anew; None keeps the order.
+    whole : bool, default=False
+        Average the loss over all rows, not over the batch's: for full-batch solvers.
+    """
+
+    def __init__(
+        self,
+        data: Dataset,
+        standardizer: Standardizer,
+        loss: Loss,
+        size: int,
+        rng: np.random.Generator | None,
+        *,
+        whole: bool = False,
+    ) -> None:
+        n, d = len(data.rows), data.X.shape[1]
+        self.data = data
+        self.standardizer = standardizer
+        self.loss = loss
+        self.size = min(size, n)
+        self.rng = rng
+        self.whole = whole
+        self._order = np.arange(n)
+        self._rows = data.rows.copy()
+        self._y = data.y.copy()
+        self._weight = data.weight.astype(standardizer.dtype)[:, :, np.newaxis]
+        self._source_weight = self._weight.copy()
+        self._targets = np.empty((self.size, loss.n_outputs), standardizer.dtype)
+        self._scaled = np.empty_like(
+            self._weight, shape=self._weight[:, : self.size].shape
+        )
+        if not sp.issparse(data.X):
+            self._raw = np.empty((self.size, d), data.X.dtype)
+            self._inputs = np.empty((self.size, d), standardizer.dtype)
+            self._scratch = np.empty_like(self._inputs)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._rows) / self.size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        self._shuffle()
+        for start in range(0, len(self._rows), self.size):
+            yield self._batch(slice(start, min(start + self.size, len(self._rows))))
+
+    def _shuffle(self) -> None:
+        """Put rows, labels and weights in this pass's order: indices only, never X."""
+        if self.rng is None:
+            return
+        self._order[:] = np.arange(len(self._order))
+        self.rng.shuffle(self._order)
+        data, order = self.data, self._order
+        np.take(data.rows, order, out=self._rows, mode="clip")
+        np.take(data.y, order, out=self._y, mode="clip")
+        np.take(self._source_weight, order, axis=1, out=self._weight, mode="clip")
+
+    def _batch(self, part: slice) -> Batch:
+        rows = self._rows[part]
+        m = len(rows)
+        targets, weight = self._targets[:m], self._scaled[:, :m]
+        self.loss.encode(self._y[part], targets)
+        n = len(self._rows) if self.whole else m
+        np.multiply(self._weight[:, part], 1 / n, out=weight)
+        return Batch(self._gather(rows), targets, weight)
+
+    def _gather(self, rows: NDArray[np.intp]) -> Inputs:
+        """Network inputs for these rows of X."""
+        X, m = self.data.X, len(rows)
+        if sp.issparse(X):
+            return self.standardizer.sparse(X[rows])[0]
+        inputs, raw = self._inputs[:m], self._raw[:m]
+        np.take(X, rows, axis=0, out=raw, mode="clip")  # "raise" would buffer
+        self.standardizer.dense(raw, inputs, self._scratch[:m])
+        return inputs
+
+
+class Monitor:
+    """What every epoch is told to: curves, weights to keep, patience, why it stopped.
+
+    The watched loss is the validation loss if ``decides``, else the training loss. Only
+    a validation loss can tell which epoch is best: a training loss favours the epochs
+    before the weights had decayed, so without a validation set the last epoch is kept.
+
+    Parameters
+    ----------
+    params : ndarray
+        The network's parameters; copied when an epoch is the best so far.
+    validate : callable or None
+        Returns the validation loss of the network as it is.
+    decides : bool
+        Whether the validation loss chooses the best epoch and ends training.
+    patience : float
+        Epochs in a row without an improvement by ``tol`` that make a plateau.
+    tol : float
+    on_plateau : callable or None
+        Returns True if training may go on after all, at a lower rate.
+    report : callable or None
+        Called as ``report(epoch, train_loss, validation_loss)``.
+    """
+
+    def __init__(
+        self,
+        params: Array,
+        *,
+        validate: Callable[[], float] | None = None,
+        decides: bool = False,
+        patience: float = math.inf,
+        tol: float = 0.0,
+        on_plateau: Callable[[], bool] | None = None,
+        report: Callable[[int, float, float | None], None] | None = None,
+    ) -> None:
+        self.params = params
+        self.validate = validate
+        self.decides = decides and validate is not None
+        self.patience = patience
+        self.tol = tol
+        self.on_plateau = on_plateau
+        self.report = report
+        self.loss_curve: list[float] = []
+        self.validation_loss_curve: list[float] = []
+        self.best_loss = math.inf
+        self.best_epoch = 0
+        self.best_params = params.copy()
+        self.stop_reason = "max_iter"
+        self._mark = math.inf  # the loss that an improvement is measured from
+        self._epochs_waited = 0
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs finished."""
+        return len(self.loss_curve)
+
+    def end_epoch(self, train_loss: float) -> bool:
+        """Record an epoch; True if training should stop."""
+        self.loss_curve.append(train_loss)
+        validation_loss = None
+        if self.validate is not None:
+            validation_loss = self.validate()
+            self.validation_loss_curve.append(validation_loss)
+        watched = train_loss
+        if self.decides and validation_loss is not None:
+            watched = validation_loss
+        if not self.decides or watched <= self.best_loss:  # a tie: the longer trained
+            self.best_loss = watched
+            self.best_epoch = self.n_epochs
+            self.best_params[:] = self.params
+        if self.report is not None:
+            self.report(self.n_epochs, train_loss, validation_loss)
+        return self._out_of_patience(watched)
+
+    def _out_of_patience(self, watched: float) -> bool:
+        self._epochs_waited += 1
+        if watched < self._mark - self.tol:
+            self._epochs_waited = 0
+        self._mark = min(self._mark, watched)
+        if self._epochs_waited <= self.patience:
+            return False
+        self._epochs_waited = 0
+        if self.on_plateau is not None and self.on_plateau():
+            return False
+        self.stop_reason = "no_improvement"
+        return True
+
+    def history(self) -> "History":
+        """What the epochs told, without the network."""
+        return History(
+            self.loss_curve,
+            self.validation_loss_curve,
+            self.best_loss,
+            self.best_epoch,
+            self.stop_reason,
+        )
+
+
+class History(NamedTuple):
+    """Curves and the end of one training run."""
+
+    loss_curve: list[float]
+    validation_loss_curve: list[float]  # empty without a validation set
+    best_loss: float  # the watched loss of the epoch that is kept
+    best_epoch: int  # counted from 1
+    stop_reason: str
+
+
+def mean_history(histories: list[History]) -> History:
+    """The joint history of members that were trained one after the other.
+
+    A member that ended early goes on with its last value; the longest run decides the
+    best epoch's number, and a member that did not converge the reason.
+    """
+    if len(histories) == 1:
+        return histories[0]
+
+    def mean_curve(curves: list[list[float]]) -> list[float]:
+        longest = max(len(curve) for curve in curves)
+        padded = [c + c[-1:] * (longest - len(c)) for c in curves if c]
+        return np.mean(padded, axis=0).tolist() if padded else []
+
+    reasons = [h.stop_reason for h in histories]
+    other = [reason for reason in reasons if reason != "converged"]
+    return History(
+        mean_curve([h.loss_curve for h in histories]),
+        mean_curve([h.validation_loss_curve for h in histories]),
+        float(np.mean([h.best_loss for h in histories])),
+        max(h.best_epoch for h in histories),
+        other[-1] if other else "converged",
+    )
+
+
+class _LastGood:
+    """The weights to go back to when a step is not finite, and how slowly to go on."""
+
+    def __init__(self, params: Array) -> None:
+        self.params = params
+        self.kept = params.copy()
+        self.rate_factor = 1.0
+        self.n_recoveries = 0
+
+    def keep(self) -> bool:
+        """Remember the weights as they are; False if they are not finite."""
+        if not math.isfinite(float(self.params.sum(dtype=np.float64))):
+            return False
+        self.kept[:] = self.params
+        return True
+
+    def restore(self, optimizer: Optimizer) -> None:
+        """Back to the kept weights, without momentum, at half the rate."""
+        self.params[:] = self.kept
+        optimizer.reset()
+        self.rate_factor *= 0.5
+        self.n_recoveries += 1
+
+
+def fit_stochastic(
+    network: TwoLayerNetwork,
+    batches: Minibatches,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    monitor: Monitor,
+    *,
+    max_iter: int,
+    first_step: int = 0,
+    dropout_rng: np.random.Generator | None = None,
+) -> int:
+    """At most ``max_iter`` epochs of minibatch steps; the last weights stay in place.
+
+    A step that is not finite takes the weights of the last good epoch back, halves the
+    rate and goes on. Returns how often that happened; 64 times ends it as "diverged".
+    """
+    good = _LastGood(network.params)
+    step = first_step
+    for _ in range(max_iter):
+        loss = None
+        while loss is None:
+            if good.n_recoveries >= MOST_RECOVERIES:
+                monitor.stop_reason = "diverged"
+                return good.n_recoveries
+            loss, step = _one_epoch(
+                network, batches, optimizer, schedule, good, step, dropout_rng
+            )
+        if monitor.end_epoch(loss):
+            break
+    return good.n_recoveries
+
+
+def _one_epoch(
+    network: TwoLayerNetwork,
+    batches: Minibatches,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    good: _LastGood,
+    step: int,
+    rng: np.random.Generator | None,
+) -> tuple[float | None, int]:
+    """One pass; its mean loss over rows and members, None if it must be run again."""
+    total, n_seen = 0.0, 0
+    for X, targets, weight in batches:
+        loss = network.loss_gradient(X, targets, weight, rng)
+        if not math.isfinite(loss):
+            good.restore(optimizer)
+            continue
+        network.add_penalty_gradient()
+        rate = good.rate_factor * schedule(step)
+        optimizer.step(network.params, network.grads, rate)
+        step += 1
+        total += loss * len(targets)
+        n_seen += len(targets)
+    if n_seen == 0:
+        return None, step
+    if not good.keep():
+        good.restore(optimizer)
+        return None, step
+    return total / (n_seen * network.shape.n_members), step
+
+
+def fit_lbfgs(
+    network: TwoLayerNetwork,
+    batches: Minibatches,
+    monitor: Monitor,
+    *,
+    max_iter: int,
+    tol: float,
+) -> None:
+    """Minimize the objective of a lone member over all rows with SciPy's L-BFGS-B.
+
+    ``batches`` must average over all rows (``whole=True``) and not shuffle. Converged
+    means that no entry of the gradient is larger than ``tol``.
+    """
+    total_grads = np.empty_like(network.params)
+    # a single block stays in its buffers: standardize once, not at every evaluation
+    only = list(batches) if len(batches) == 1 else None
+
+    def objective(theta: Array) -> tuple[float, Array]:
+        network.params[:] = theta
+        loss = network.penalty()
+        total_grads.fill(0)
+        for X, targets, weight in only or batches:
+            loss += network.loss_gradient(X, targets, weight)
+            np.add(total_grads, network.grads, out=total_grads)
+        network.grads[:] = total_grads
+        network.add_penalty_gradient()
+        return loss, network.grads
+
+    def end_iteration(intermediate_result: Any) -> None:
+        network.params[:] = intermediate_result.x
+        if monitor.end_epoch(float(intermediate_result.fun) - network.penalty()):
+            raise StopIteration
+
+    options = {"maxiter": max_iter, "maxfun": 1_000 * max_iter, "gtol": tol}
+    options["ftol"] = min(1e-9, tol**2)  # relative decrease, as small as the gradient
+    result = minimize(
+        objective,
+        network.params.copy(),
+        method="L-BFGS-B",
+        jac=True,
+        callback=end_iteration,
+        options=options,
+    )
+    network.params[:] = result.x
+    if not monitor.loss_curve:  # the start was a minimum already
+        monitor.end_epoch(float(result.fun) - network.penalty())
+    if result.status == 0:
+        monitor.stop_reason = "converged"
+    elif result.status == 2:
+        monitor.stop_reason = "line_search"

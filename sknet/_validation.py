@@ -1,0 +1,363 @@
+"""Settings, X, y and weights checked once, at the door; labels to class indices.
+
+Everything that is wrong with the input is said here, in one error that names the
+parameter, what is allowed and what was given. Past this module, arrays are trusted.
+"""
+
+import math
+import warnings
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+
+class InvalidParameterError(ValueError, TypeError):
+    """A setting is out of range or of the wrong type."""
+
+
+class Labelled(NamedTuple):
+    """Checked rows: X as it came, labels as class indices, weights as float64."""
+
+    X: np.ndarray
+    y: np.ndarray
+    sample_weight: np.ndarray
+
+
+def _is_bool(value):
+    return isinstance(value, (bool, np.bool_))
+
+
+def _integer(low):
+    def allows(value):
+        return isinstance(value, Integral) and not _is_bool(value) and value >= low
+
+    return allows, f"an int in the range [{low}, inf)"
+
+
+def _real(low, high, closed):
+    def allows(value):
+        if not isinstance(value, Real) or _is_bool(value) or math.isnan(value):
+            return False
+        above = value >= low if closed in ("left", "both") else value > low
+        below = value <= high if closed in ("right", "both") else value < high
+        return above and below
+
+    left = "[" if closed in ("left", "both") else "("
+    right = "]" if closed in ("right", "both") else ")"
+    return allows, f"a float in the range {left}{low}, {high}{right}"
+
+
+def _one_of(*options):
+    def allows(value):
+        return isinstance(value, str) and value in options
+
+    return allows, "a str among {" + ", ".join(map(repr, options)) + "}"
+
+
+def _boolean():
+    return _is_bool, "a bool"
+
+
+def _either(*rules):
+    def allows(value):
+        return any(rule(value) for rule, _ in rules)
+
+    return allows, " or ".join(words for _, words in rules)
+
+
+def _exactly(constant):
+    return (lambda value: value is constant), repr(constant)
+
+
+def _instance(kind, words):
+    return (lambda value: isinstance(value, kind)), words
+
+
+RULES = {
+    "hidden_layer_size": _integer(1),
+    "n_estimators": _integer(1),
+    "activation": _one_of("relu", "tanh", "logistic", "identity"),
+    "solver": _one_of("adam", "sgd", "lbfgs"),
+    "alpha": _real(0, math.inf, "left"),
+    "batch_size": _either(_one_of("auto"), _integer(1)),
+    "learning_rate": _one_of("cosine", "constant", "invscaling", "adaptive"),
+    "learning_rate_init": _real(0, math.inf, "neither"),
+    "power_t": _real(0, math.inf, "left"),
+    "max_iter": _integer(1),
+    "shuffle": _boolean(),
+    "random_state": _either(
+        _exactly(None),
+        _integer(0),
+        _instance(np.random.RandomState, "a numpy RandomState"),
+        _instance(np.random.Generator, "a numpy Generator"),
+    ),
+    "tol": _real(0, math.inf, "left"),
+    "verbose": _either(_integer(0), _boolean()),
+    "warm_start": _boolean(),
+    "momentum": _real(0, 1, "left"),
+    "nesterovs_momentum": _boolean(),
+    "early_stopping": _boolean(),
+    "validation_fraction": _real(0, 1, "neither"),
+    "beta_1": _real(0, 1, "left"),
+    "beta_2": _real(0, 1, "left"),
+    "epsilon": _real(0, math.inf, "neither"),
+    "n_iter_no_change": _either(_integer(1), _real(1, math.inf, "both")),
+    "dropout": _real(0, 1, "left"),
+    "standardize": _boolean(),
+    "squash": _either(_exactly(None), _real(0, math.inf, "neither")),
+    "dtype": _one_of("float32", "float64"),
+    "class_weight": _either(
+        _exactly(None), _one_of("balanced"), _instance(Mapping, "a dict")
+    ),
+}
+
+
+def check_settings(estimator):
+    """Raise InvalidParameterError for the first setting that no rule allows."""
+    for name, value in estimator.get_params(deep=False).items():
+        allows, words = RULES[name]
+        if not allows(value):
+            raise InvalidParameterError(
+                f"The {name!r} parameter of {type(estimator).__name__} must be {words}."
+                f" Got {value!r} instead."
+            )
+
+
+def check_X(estimator, X, *, reset):
+    """X (n_samples, n_features): finite, real, dense in any layout or CSR."""
+    X = validate_data(estimator, X, **_x_options(reset))
+    return _usable_X(X)
+
+
+def check_X_y(estimator, X, y, sample_weight, *, reset):
+    """Check rows, labels and weights together; the labels stay as they are.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For what scikit-learn refuses, and weights that are negative or all zero.
+    """
+    X, y = validate_data(estimator, X, y, **_x_options(reset))
+    X = _usable_X(X)
+    check_classification_targets(y)
+    return Labelled(X, y, check_weights(sample_weight, X))
+
+
+def _x_options(reset):
+    return {"accept_sparse": ("csr", "csc"), "dtype": "numeric", "reset": reset}
+
+
+def _usable_X(X):
+    """Refuse dtypes that are no real numbers; give sparse rows one form."""
+    if X.dtype.kind not in "biuf":
+        raise ValueError(
+            f"X must hold real numbers. Got dtype {X.dtype}; encode "
+            "other columns first, for example with skrub.TableVectorizer."
+        )
+    if sp.issparse(X):
+        X = sp.csr_array(X)
+        if not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()
+    return X
+
+
+def check_weights(sample_weight, X, name="sample_weight"):
+    """Weights (n_samples,) in float64, ones for None.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, or if none is positive.
+    """
+    n = X.shape[0]
+    if sample_weight is None:
+        return np.ones(n)
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n, float(sample_weight))
+    weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if weight.min() < 0:
+        raise ValueError(
+            f"Negative values in data passed to `{name}`: the smallest weight is "
+            f"{weight.min():g}. Weights must be zero or positive."
+        )
+    largest = weight.max()
+    if largest == 0:
+        raise ValueError(
+            f"All sample weights are zero: `{name}` must give at least one row a "
+            "positive weight."
+        )
+    return weight
+
+
+def encode_new(y):
+    """Sorted distinct labels and each row's index into them.
+
+    Raises
+    ------
+    ValueError
+        If the labels cannot be sorted, as a mix of strings and None cannot.
+    """
+    try:
+        classes, codes = np.unique(y, return_inverse=True)
+    except TypeError as error:
+        raise ValueError(
+            "y must hold labels of one kind that can be sorted. Got a mix: "
+            f"{sorted({type(label).__name__ for label in y})}."
+        ) from error
+    return classes, codes.reshape(-1)
+
+
+def encode_known(y, classes, name="y"):
+    """Each label's index into ``classes``.
+
+    Raises
+    ------
+    ValueError
+        If a label is not among the classes; the message names it.
+    """
+    labels, codes = encode_new(y)
+    known = {label: i for i, label in enumerate(classes.tolist())}
+    unseen = [label for label in labels.tolist() if label not in known]
+    if unseen:
+        raise ValueError(
+            f"{name} contains labels that were not among the classes seen before: "
+            f"{unseen[:5]}. The classes are {classes.tolist()[:20]}."
+        )
+    return np.array([known[label] for label in labels.tolist()], np.intp)[codes]
+
+
+def encode(labelled, known):
+    """Classes, and the labelled rows with class indices for labels.
+
+    Parameters
+    ----------
+    labelled : Labelled
+    known : ndarray of shape (n_classes,) or None
+        The classes of an earlier fit; None takes those of the rows of positive weight.
+    """
+    if known is not None:
+        return known, labelled._replace(y=encode_known(labelled.y, known))
+    kept = labelled.sample_weight > 0
+    classes, kept_codes = encode_new(labelled.y[kept])
+    codes = np.zeros(len(kept), np.intp)  # rows of weight zero are dropped later
+    codes[kept] = kept_codes
+    return classes, labelled._replace(y=codes)
+
+
+def classes_of_stream(classes, known):
+    """The classes of all batches: given at the first call, known since.
+
+    Raises
+    ------
+    ValueError
+        If they are missing at first or differ later.
+    """
+    if classes is not None:
+        classes = encode_new(np.asarray(classes))[0]
+    if known is None and classes is None:
+        raise ValueError(
+            "classes must be passed on the first call to partial_fit: all labels that "
+            "will ever come."
+        )
+    if known is not None and classes is not None and not np.array_equal(classes, known):
+        raise ValueError(
+            f"classes={classes.tolist()} is not the same as on the first call: "
+            f"{known.tolist()}."
+        )
+    return classes if known is None else known
+
+
+def check_structure(estimator, structure):
+    """Raise ValueError if a setting differs from the fit that is to be continued."""
+    for name, value in structure.items():
+        if getattr(estimator, name) != value:
+            raise ValueError(
+                f"{name} was {value!r} in the fit that is to be continued. Got "
+                f"{getattr(estimator, name)!r}: set it back, or fit anew with "
+                "warm_start=False."
+            )
+
+
+def check_validation_set(estimator, classes, X_val, y_val, sample_weight_val):
+    """The given validation set, checked and encoded; None if there is none.
+
+    Raises
+    ------
+    ValueError
+        If only a part is given, or a label was not seen in training.
+    """
+    if X_val is None and y_val is None:
+        if sample_weight_val is not None:
+            raise ValueError("sample_weight_val was given without X_val and y_val.")
+        return None
+    if X_val is None or y_val is None:
+        given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
+        raise ValueError(f"{given} was given without {missing}: pass both or neither.")
+    X, y = validate_data(estimator, X_val, y_val, **_x_options(reset=False))
+    X = _usable_X(X)
+    weight = check_weights(sample_weight_val, X, "sample_weight_val")
+    return Labelled(X, encode_known(y, classes, "y_val"), weight)
+
+
+def check_class_weight(class_weight, classes):
+    """Raise ValueError for a label that is no class or a weight that is no weight."""
+    if not isinstance(class_weight, Mapping):
+        return
+    known = set(classes.tolist())
+    for label, weight in class_weight.items():
+        if label not in known:
+            raise ValueError(
+                f"class_weight has the label {label!r}, which is not among the classes "
+                f"{classes.tolist()[:20]}."
+            )
+        if not isinstance(weight, Real) or not 0 <= weight < math.inf:
+            raise ValueError(
+                f"class_weight[{label!r}] must be a float in the range [0, inf). "
+                f"Got {weight!r} instead."
+            )
+
+
+def class_weights(class_weight, classes, counts):
+    """A factor (n_classes,) for each class.
+
+    Parameters
+    ----------
+    class_weight : None, "balanced" or dict
+    classes : ndarray of shape (n_classes,)
+    counts : ndarray of shape (n_classes,)
+        Weighted number of rows of each class.
+    """
+    if class_weight is None:
+        return np.ones(len(classes))
+    if isinstance(class_weight, Mapping):
+        return np.array([float(class_weight.get(c, 1.0)) for c in classes.tolist()])
+    factors = np.zeros(len(classes))
+    present = np.flatnonzero(counts > 0)
+    factors[present] = compute_class_weight(
+        "balanced", classes=present, y=present, sample_weight=counts[present]
+    )
+    return factors
+
+
+def warn_about_scales(X):
+    """Name the columns whose size drowns the others, if X is used as it is."""
+    if sp.issparse(X) or X.dtype.kind not in "iuf" or X.shape[1] < 2:
+        return
+    sizes = np.maximum(np.abs(X.min(axis=0).astype(float)), np.abs(X.max(axis=0)))
+    typical = np.median(sizes[sizes > 0]) if sizes.any() else 0.0
+    worst = np.flatnonzero(sizes > 1e3 * max(typical, 1.0))
+    if len(worst):
+        listed = ", ".join(f"{j} (up to {sizes[j]:.3g})" for j in worst[:5])
+        warnings.warn(
+            f"standardize=False, but some columns of X are huge: {listed}. The network "
+            "may learn nothing from the others; use standardize=True or a scaler.",
+            UserWarning,
+            stacklevel=4,
+        )
