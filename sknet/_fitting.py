@@ -70,7 +70,7 @@ def fitted_shape(attributes):
 
 
 def fitted_network(attributes):
-    """Network and standardizer, from an estimator's fitted attributes: views, no copy."""
+    """Network and standardizer from fitted attributes: views, no copy."""
     params, structure = attributes["_params"], attributes["_state"]["structure"]
     network = TwoLayerNetwork(
         fitted_shape(attributes),
@@ -283,7 +283,7 @@ class Session:
         )
 
     def run_lbfgs(self, validation):
-        """Full-batch training, member after member: a joint line search couples them."""
+        """Full-batch training, one member at a time: a line search would couple them."""
         settings, shape = self.settings, self.shape
         lone = shape._replace(n_members=1)
         size = max(256, FULL_BATCH_ELEMENTS // max(lone[:3]))
@@ -341,7 +341,9 @@ class Session:
         return self.settings.learning_rate == "invscaling"
 
     def _monitor(self, network, validation, schedule):
-        """Patience acts on the validation loss, or on the training loss of a rate that
+        """What the epochs are told to.
+
+        Patience acts on the validation loss, or on the training loss of a rate that
         does not come down by itself.
         """
         settings = self.settings

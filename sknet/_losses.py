@@ -59,7 +59,7 @@ class SigmoidCrossEntropy:
         return proba
 
     def log_mean_proba(self, raw: Array) -> Array:
-        """Logarithm (n, 2) of the members' averaged probabilities, finite throughout."""
+        """Logarithm (n, 2) of the members' averaged probabilities, always finite."""
         log_proba = np.concatenate([log_expit(-raw), log_expit(raw)], axis=2)
         return _log_mean_exp(log_proba)
 
@@ -117,7 +117,7 @@ class SoftmaxCrossEntropy:
         return softmax(raw, axis=2).mean(axis=0)
 
     def log_mean_proba(self, raw: Array) -> Array:
-        """Logarithm (n, o) of the members' averaged probabilities, finite throughout."""
+        """Logarithm (n, o) of the members' averaged probabilities, always finite."""
         return _log_mean_exp(log_softmax(raw, axis=2))
 
     def decision(self, raw: Array) -> Array:

@@ -4,6 +4,7 @@
 ``load(state)`` carry what a later fit continues with, as plain arrays and numbers.
 """
 
+import itertools
 from typing import Any, Protocol
 
 import numpy as np
@@ -114,7 +115,7 @@ class Adam:
         self._v = np.zeros_like(params)
         self._scratch = np.empty_like(params, shape=min(BLOCK, params.size))
         edges = sorted({*range(0, params.size, BLOCK), self.n_decayed, params.size})
-        self._blocks = [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        self._blocks = [slice(a, b) for a, b in itertools.pairwise(edges)]
 
     def step(self, params: Array, grads: Array, rate: float) -> None:
         """Update ``params`` in place."""

@@ -16,7 +16,7 @@ from sknet._validation import class_weights
 
 
 class Prepared(NamedTuple):
-    """The rows to train on, in canonical order, and what the start must know of them."""
+    """The rows to train on, in canonical order, and what the start must know."""
 
     data: Dataset
     held_out: Dataset | None
@@ -27,7 +27,7 @@ class Prepared(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What a stream of batches has brought so far; one call of fit is a stream of one."""
+    """What a stream of batches has brought so far; for fit, a stream of one."""
 
     n_rows: int
     mean_weight: float
@@ -93,7 +93,7 @@ def prepare(settings, labelled, classes, *, statistics=None, split_rng=None):
 
 
 def prepare_batch(settings, labelled, classes, *, statistics=None, seen=None):
-    """Prepare one batch of a stream: its statistics and counts add to the earlier ones."""
+    """Prepare one batch of a stream: its statistics add to the earlier ones."""
     X, y, _ = labelled
     distinct, counts = _distinct(labelled, len(classes))
     all_counts = counts if seen is None else seen.class_counts + counts

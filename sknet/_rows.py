@@ -45,7 +45,7 @@ class CanonicalOrder(NamedTuple):
 
 
 def _mix(bits):
-    """Splitmix64's finalizer (Steele, Lea and Flood 2014): every bit moves every other."""
+    """Splitmix64's finalizer (Steele, Lea and Flood 2014): all bits move all."""
     bits = (bits ^ (bits >> np.uint64(30))) * _MIX_1
     bits = (bits ^ (bits >> np.uint64(27))) * _MIX_2
     return bits ^ (bits >> np.uint64(31))

@@ -30,7 +30,7 @@ class Constant:
 
 
 class InverseScaling:
-    """rate / (step + 1) ** power, as in Robbins and Monro (1951) for power in (1/2, 1]."""
+    """rate / (step + 1) ** power (Robbins and Monro 1951 for a power in (1/2, 1])."""
 
     def __init__(self, rate: float, power: float) -> None:
         self.rate = rate
