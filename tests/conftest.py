@@ -1,0 +1,32 @@
+"""Seeds, and the environment that scikit-learn's array API checks ask for."""
+
+import os
+
+os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before scikit-learn or SciPy is imported
+
+import numpy as np
+import pytest
+
+DEFAULT_SEEDS = (0,)
+ALL_SEEDS = tuple(range(20))
+
+
+def chosen_seeds():
+    """Seeds named by SKNET_TESTS_GLOBAL_RANDOM_SEED: "all", "3" or "0-9"."""
+    text = os.environ.get("SKNET_TESTS_GLOBAL_RANDOM_SEED", "")
+    if not text:
+        return DEFAULT_SEEDS
+    if text == "all":
+        return ALL_SEEDS
+    first, _, last = text.partition("-")
+    return tuple(range(int(first), int(last or first) + 1))
+
+
+def pytest_generate_tests(metafunc):
+    if "global_random_seed" in metafunc.fixturenames:
+        metafunc.parametrize("global_random_seed", chosen_seeds())
+
+
+@pytest.fixture
+def rng(global_random_seed):
+    return np.random.default_rng(global_random_seed)
