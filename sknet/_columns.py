@@ -1,10 +1,9 @@
 """Per-column mean and standard deviation of the training rows, for any finite numbers.
 
-scikit-learn's StandardScaler does the sums, block by block, with the rows' weights.
-Before that, each column is shifted by its smallest value and divided by a power of two
-near its range. Both are exact, so that neither 1e200 nor 1e-300 nor a time stamp's
-offset costs digits, and so that a constant column has deviation 0 and not rounding
-noise.
+scikit-learn's StandardScaler does the sums of dense columns, block by block. Before
+that, each column is shifted by its smallest value and divided by a power of two near
+its range. Both are exact, so that neither 1e200 nor 1e-300 nor a time stamp's offset
+costs digits, and so that a constant column has deviation 0 and not rounding noise.
 """
 
 from collections.abc import Iterator
@@ -57,38 +56,64 @@ def column_statistics(X, rows, weight):
     rows : ndarray of int of shape (n,)
     weight : ndarray of shape (n,)
     """
-    low, factor = _shift_and_factor(X, rows)
-    scaler = StandardScaler(with_mean=not sp.issparse(X))
+    low, high = _range(X, rows)
+    largest = np.maximum(np.abs(low), np.abs(high))
+    size = largest if sp.issparse(X) else 0.5 * high - 0.5 * low
+    factor = np.ldexp(1.0, -np.clip(np.frexp(size)[1], -1000, 1000))
+    total = float(weight.sum())
+    if sp.issparse(X):
+        deviation = _sparse_deviation(X, rows, weight, factor) / factor
+        deviation[low == high] = 0.0
+        return ColumnStatistics(np.zeros_like(low), deviation, total)
+    scaler = StandardScaler()
     for part, block in float_blocks(X, rows):
-        if sp.issparse(block):
-            block.data *= factor[block.indices]
-        else:
-            block *= factor
-            block -= low * factor
+        block *= factor
+        block -= low * factor
         scaler.partial_fit(block, sample_weight=weight[part])
     deviation = np.sqrt(scaler.var_) / factor
-    mean = np.zeros_like(low)
-    if not sp.issparse(X):
-        mean = low + scaler.mean_ / factor
-    return ColumnStatistics(mean, deviation, float(weight.sum()))
+    return ColumnStatistics(low + scaler.mean_ / factor, deviation, total)
 
 
-def _shift_and_factor(X, rows):
-    """Each column's smallest value and a power of two that brings its range near 1."""
-    n_features = X.shape[1]
-    if sp.issparse(X):
-        low, largest = np.zeros(n_features), np.zeros(n_features)
-        for _, block in float_blocks(X, rows):
-            np.maximum.at(largest, block.indices, np.abs(block.data))
-        half_range = largest
-    else:
-        low, high = np.full(n_features, np.inf), np.full(n_features, -np.inf)
-        for _, block in float_blocks(X, rows):
+def _range(X, rows):
+    """Each column's smallest and largest value among some rows."""
+    low, high = np.full(X.shape[1], np.inf), np.full(X.shape[1], -np.inf)
+    stored = np.zeros(X.shape[1], np.intp)
+    for _, block in float_blocks(X, rows):
+        if sp.issparse(block):
+            np.minimum.at(low, block.indices, block.data)
+            np.maximum.at(high, block.indices, block.data)
+            stored += np.bincount(block.indices, minlength=X.shape[1])
+        else:
             np.minimum(low, block.min(axis=0), out=low)
             np.maximum(high, block.max(axis=0), out=high)
-        half_range = 0.5 * high - 0.5 * low
-    exponent = np.clip(np.frexp(half_range)[1], -1000, 1000)
-    return low, np.ldexp(1.0, -exponent)
+    if sp.issparse(X):
+        has_zeros = stored < len(rows)
+        low[has_zeros] = np.minimum(low[has_zeros], 0)
+        high[has_zeros] = np.maximum(high[has_zeros], 0)
+    return low, high
+
+
+def _sparse_deviation(X, rows, weight, factor):
+    """Weighted standard deviation of each scaled column, absent zeros included.
+
+    Two passes over the stored entries: a sum of squares about the mean is never
+    negative, which scikit-learn's update for sparse columns cannot promise.
+    """
+    n_features, total = X.shape[1], weight.sum()
+
+    def column_sums(of_entries):
+        sums = np.zeros(n_features)
+        for part, block in float_blocks(X, rows):
+            per_entry = np.repeat(weight[part], np.diff(block.indptr))
+            values = of_entries(block.data * factor[block.indices], block.indices)
+            sums += np.bincount(block.indices, per_entry * values, n_features)
+        return sums
+
+    mean = column_sums(lambda z, column: z) / total
+    stored = column_sums(lambda z, column: 1.0)
+    square = column_sums(lambda z, column: (z - mean[column]) ** 2)
+    square += np.maximum(total - stored, 0) * mean**2
+    return np.sqrt(square / total)
 
 
 def float_blocks(X, rows) -> Iterator:

@@ -283,7 +283,7 @@ class Session:
         )
 
     def run_lbfgs(self, validation):
-        """Full-batch training, one member at a time: a line search would couple them."""
+        """Full-batch training, one member at a time: a line search couples them."""
         settings, shape = self.settings, self.shape
         lone = shape._replace(n_members=1)
         size = max(256, FULL_BATCH_ELEMENTS // max(lone[:3]))

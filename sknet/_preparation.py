@@ -60,10 +60,8 @@ def prepare(settings, labelled, classes, *, statistics=None, split_rng=None):
     distinct = _weigh(
         distinct, y, class_weights(settings.class_weight, classes, counts)
     )
-    kept = statistics
-    if settings.standardize and kept is None:
-        statistics = column_statistics(X, *distinct)
-    canonical = canonical_order(X, distinct, y, len(classes), statistics)
+    of_all = column_statistics(X, *distinct) if settings.standardize else None
+    canonical = canonical_order(X, distinct, y, len(classes), of_all)
     distinct = _take(distinct, canonical.order)
 
     held_out = None
@@ -78,8 +76,9 @@ def prepare(settings, labelled, classes, *, statistics=None, split_rng=None):
         distinct = _take(distinct, training)
         if held_out is None:
             _warn_no_hold_out()
-        elif settings.standardize and kept is None:
-            statistics = column_statistics(X, *distinct)
+    if settings.standardize and statistics is None:
+        # nothing of a held-out row may be in what training sees, not even in the mean
+        statistics = of_all if held_out is None else column_statistics(X, *distinct)
 
     seen = Seen(len(distinct.rows), float(distinct.weight.mean()), counts)
     return Prepared(

@@ -53,11 +53,12 @@ class Standardizer:
         self, X: NDArray | sp.csr_array, rows: NDArray[np.intp] | slice
     ) -> tuple[Array | sp.csr_array, Array | None]:
         """Inputs for some rows of X in new memory, and the row to add if sparse."""
-        if sp.issparse(X):
-            return self.sparse(X[rows])
-        raw = np.array(X[rows], order="C")
-        out = np.empty(raw.shape, self.dtype)
-        self.dense(raw, out, np.empty_like(out) if self.squash is not None else out)
+        with np.errstate(over="ignore"):  # what is too large is cut at LIMIT
+            if sp.issparse(X):
+                return self.sparse(X[rows])
+            raw = np.array(X[rows], order="C")
+            out = np.empty(raw.shape, self.dtype)
+            self.dense(raw, out, np.empty_like(out))
         return out, None
 
     def dense(self, raw: NDArray, out: Array, scratch: Array) -> None:

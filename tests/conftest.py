@@ -2,7 +2,7 @@
 
 import os
 
-os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before scikit-learn or SciPy is imported
+os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before SciPy is imported
 
 import numpy as np
 import pytest

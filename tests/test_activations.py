@@ -1,0 +1,55 @@
+"""Activations against their formulas, their derivatives against central differences."""
+
+import numpy as np
+import pytest
+
+from sknet._activations import IDENTITY, LOGISTIC, RELU, TANH
+
+FORMULAS = {
+    "relu": (RELU, lambda z: np.maximum(z, 0)),
+    "tanh": (TANH, np.tanh),
+    "logistic": (LOGISTIC, lambda z: 1 / (1 + np.exp(-z))),
+    "identity": (IDENTITY, lambda z: z),
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_forward_is_the_formula_in_place(name, dtype):
+    activation, formula = FORMULAS[name]
+    Z = np.linspace(-5, 5, 101, dtype=dtype)
+    expected = formula(Z.astype(np.float64))
+    activation.forward(Z)
+    np.testing.assert_allclose(Z, expected, rtol=1e-6 if dtype == np.float32 else 1e-14)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_backward_is_the_derivative(name):
+    activation, formula = FORMULAS[name]
+    Z = np.linspace(-5, 5, 100)  # an even count: zero, ReLU's kink, is not on the grid
+    step = 1e-6
+    slope = (formula(Z + step) - formula(Z - step)) / (2 * step)
+    hidden, gradient = Z.copy(), np.full_like(Z, 3.0)
+    activation.forward(hidden)
+    activation.backward(hidden, gradient, np.empty(Z.shape, bool))
+    np.testing.assert_allclose(gradient, 3 * slope, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+@pytest.mark.filterwarnings("error")
+def test_saturated_inputs_stay_finite(name):
+    activation, _ = FORMULAS[name]
+    Z = np.array([-1e4, -100.0, 0.0, 100.0, 1e4])
+    activation.forward(Z)
+    assert np.isfinite(Z).all()
+
+
+@pytest.mark.parametrize("activation", [RELU, TANH])
+def test_start_keeps_the_scale_of_the_signal(activation, rng):
+    """Forward through one layer: unit mean square in, about unit mean square out."""
+    d, h = 400, 400
+    variance = activation.start_variance(d, h)
+    Z = rng.normal(size=(200, d)) @ rng.normal(scale=variance**0.5, size=(d, h))
+    # He counts on half of the units being off, Glorot on tanh being linear near zero
+    mean_square = (np.maximum(Z, 0) ** 2 if activation is RELU else Z**2).mean()
+    assert mean_square == pytest.approx(1.0, rel=0.05)

@@ -1,0 +1,59 @@
+"""scikit-learn's own estimator checks: all pass, none is skipped or excused."""
+
+import traceback
+
+import pytest
+from sklearn.utils.estimator_checks import (
+    check_dataframe_column_names_consistency,
+    check_estimator,
+    check_inplace_ensure_writeable,
+)
+from threadpoolctl import threadpool_limits
+
+from sknet import TwoLayerClassifier
+
+CONFIGURATIONS = {
+    "defaults": {},
+    "one member": {"n_estimators": 1},
+    "sgd": {"solver": "sgd"},
+    "lbfgs": {"solver": "lbfgs"},
+    "balanced": {"class_weight": "balanced"},
+    "stochastic": {"early_stopping": True, "dropout": 0.2, "batch_size": 8},
+    "plain": {"dtype": "float64", "standardize": False},
+}
+FEWEST_CHECKS = 60  # 63 in scikit-learn 1.7: a suite that shrinks must not go unnoticed
+
+# many checks give a network pure noise or a single epoch: it cannot beat the prior
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Products of this size only lose by waiting for a second thread."""
+    with threadpool_limits(1):
+        yield
+
+
+@pytest.fixture(params=CONFIGURATIONS.values(), ids=CONFIGURATIONS)
+def estimator(request):
+    return TwoLayerClassifier(**request.param)
+
+
+def failure(result):
+    """One check's name, status and the traceback that check_estimator kept."""
+    lines = traceback.format_exception(result["exception"])
+    return f"--- {result['check_name']}: {result['status']}\n{''.join(lines)}"
+
+
+def test_every_check_passes(estimator):
+    results = check_estimator(estimator, on_skip=None, on_fail=None)
+    failures = [failure(r) for r in results if r["status"] != "passed"]
+    assert not failures, "\n".join(failures)
+    assert len(results) >= FEWEST_CHECKS
+
+
+@pytest.mark.parametrize(
+    "check", [check_dataframe_column_names_consistency, check_inplace_ensure_writeable]
+)
+def test_checks_that_check_estimator_leaves_out(estimator, check):
+    check(type(estimator).__name__, estimator)

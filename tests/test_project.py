@@ -1,0 +1,324 @@
+"""The house rules: README, layers, lengths, docstrings, imports, version and paths."""
+
+import ast
+import contextlib
+import inspect
+import io
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from packaging.version import Version
+from threadpoolctl import threadpool_limits
+
+import sknet
+from sknet import TwoLayerClassifier
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = sorted((ROOT / "sknet").rglob("*.py"))
+VENV = "python3 -m venv .venv && "
+
+# lowest first: a module may import from the sets before its own, and from no other
+LAYERS = [
+    {
+        "_activations",
+        "_losses",
+        "_optimizers",
+        "_schedules",
+        "_standardizer",
+        "_version",
+    },
+    {"_network"},
+    {"_training"},
+    {"_prediction"},
+    {"_columns", "_reporting", "_validation"},
+    {"_rows"},
+    {"_preparation"},
+    {"_fitting"},
+    {"_classifier"},
+    {"__init__"},
+]
+MAY_IMPORT_SKLEARN = set().union(*LAYERS[4:9])
+
+LONGEST_MODULE = 500  # lines of all kinds
+LONGEST_FUNCTION = 50  # lines of code in the body
+OPTIONAL = {"matplotlib", "pandas", "polars", "torch"}
+
+# a path that only one machine has: a home directory, a scratch directory, a drive
+PRIVATE_PATH = re.compile(
+    r"(?<![\w./-])/(?:home|Users|root|work|tmp|mnt)/\w|\b[A-Za-z]:\\Users\\"
+)
+
+
+def read(path):
+    return Path(path).read_text(encoding="utf-8")
+
+
+# README
+
+
+def readme_blocks(language):
+    """Contents of README's fenced blocks in one language, in order."""
+    fences = re.findall(r"^```(\w*)\n(.*?)^```$", read(ROOT / "README.md"), re.M | re.S)
+    return [content for of, content in fences if of == language]
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["quickstart", "tests"])
+def test_readme_command_is_one_line_from_an_empty_environment(number):
+    blocks = readme_blocks("bash")
+    assert len(blocks) == 2, "README should have two bash blocks, one command in each"
+    lines = blocks[number].splitlines()
+    assert len(lines) == 1, f"one command, one line; got {lines}"
+    assert lines[0].startswith(VENV), f"{lines[0]!r} should start with {VENV!r}"
+
+
+def test_readme_runs_a_script_that_exists():
+    script = readme_blocks("bash")[0].split()[-1]
+    assert (ROOT / script).is_file(), f"README runs {script}, which does not exist"
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    answer = subprocess.run(
+        [shutil.which("bash"), ".ci/run", "--print-command"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout == readme_blocks("bash")[1]
+    assert "--cov" not in read(ROOT / ".ci" / "run"), (
+        ".ci/run should take the test command from README, not hold a copy of it"
+    )
+
+
+def test_readme_example_prints_what_readme_shows():
+    (code,), (shown,) = readme_blocks("python"), readme_blocks("text")
+    printed = io.StringIO()
+    with threadpool_limits(1), contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    assert printed.getvalue() == shown
+
+
+def test_readme_links_lead_somewhere():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", read(ROOT / "README.md"))
+    missing = [link for link in links if not (ROOT / link).is_file()]
+    assert links, "README should link to the documentation"
+    assert not missing, f"README links to files that do not exist: {missing}"
+
+
+# layers
+
+
+def imports_of(path, *, when_loaded=False):
+    """Names that a module imports, as dotted paths: anywhere, or as it is loaded."""
+    tree = ast.parse(read(path))
+    for node in tree.body if when_loaded else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} has a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def layer_of(module):
+    """Place of a module's set in LAYERS."""
+    places = [i for i, layer in enumerate(LAYERS) if module in layer]
+    assert len(places) == 1, f"{module} should stand in exactly one layer, not {places}"
+    return places[0]
+
+
+def test_every_module_has_one_layer():
+    assert {path.stem for path in MODULES} == set().union(*LAYERS)
+    assert sum(map(len, LAYERS)) == len(MODULES)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_module_imports_only_from_lower_layers(path):
+    own = layer_of(path.stem)
+    for name in imports_of(path):
+        parts = name.split(".")
+        if parts[0] == "sknet":
+            assert layer_of(parts[1]) < own, (
+                f"{path.stem} imports {parts[1]}, which is not in a layer below it"
+            )
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_scikit_learn_is_imported_only_at_the_edges(path):
+    packages = {name.split(".")[0] for name in imports_of(path)}
+    assert path.stem in MAY_IMPORT_SKLEARN or "sklearn" not in packages, (
+        f"{path.stem} is numeric and should not import scikit-learn"
+    )
+
+
+# lengths
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_module_is_not_too_long(path):
+    n_lines = len(read(path).splitlines())
+    assert n_lines <= LONGEST_MODULE, f"{path.name} has {n_lines} lines"
+
+
+def code_lines(function, source):
+    """Lines of a function's body without its docstring, comments and blank lines."""
+    lines = set(range(function.body[0].lineno, function.end_lineno + 1))
+    if ast.get_docstring(function) is not None:
+        docstring = function.body[0]
+        lines -= set(range(docstring.lineno, docstring.end_lineno + 1))
+    texts = (source[number - 1].strip() for number in lines)
+    return sum(bool(text) and not text.startswith("#") for text in texts)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_functions_are_not_too_long(path):
+    source = read(path).splitlines()
+    lengths = {
+        f"{node.name} (line {node.lineno})": code_lines(node, source)
+        for node in ast.walk(ast.parse(read(path)))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    too_long = {name: n for name, n in lengths.items() if n > LONGEST_FUNCTION}
+    assert not too_long, f"lines of code in {path.name}: {too_long}"
+
+
+# docstrings
+
+
+def section(documented, title):
+    """Headings ``names : type`` of a numpydoc section, as pairs; None without one."""
+    lines = inspect.getdoc(documented).splitlines()
+    underlined = (title, "-" * len(title))
+    starts = [i for i in range(len(lines)) if tuple(lines[i : i + 2]) == underlined]
+    if not starts:
+        return None
+    (start,) = starts
+    headings = []
+    for line, following in itertools.pairwise([*lines[start + 2 :], ""]):
+        if following and set(following) == {"-"}:  # the next section's underline
+            break
+        if line and not line.startswith(" "):
+            names, _, kind = line.partition(" : ")
+            headings.append((names.split(", "), kind))
+    return headings
+
+
+def documented_names(documented, title):
+    """All names of a section."""
+    headings = section(documented, title) or []
+    return [name for names, _ in headings for name in names]
+
+
+def public_methods():
+    """Public methods that the class itself defines, by name."""
+    return {
+        name: getattr(TwoLayerClassifier, name)
+        for name, value in vars(TwoLayerClassifier).items()
+        if not name.startswith("_") and not isinstance(value, property)
+    }
+
+
+def test_every_setting_is_documented_in_the_order_of_the_signature():
+    settings = list(inspect.signature(TwoLayerClassifier).parameters)
+    assert documented_names(TwoLayerClassifier, "Parameters") == settings
+
+
+def test_documented_defaults_are_those_of_the_signature():
+    signature = inspect.signature(TwoLayerClassifier).parameters
+    for names, kind in section(TwoLayerClassifier, "Parameters"):
+        assert "default=" in kind, f"{', '.join(names)}: no default=... in {kind!r}"
+        defaults = kind.partition("default=")[2].split(", ")
+        for name, default in zip(names, defaults, strict=True):
+            actual = signature[name].default
+            documented = ast.literal_eval(default)
+            assert (type(documented), documented) == (type(actual), actual), (
+                f"{name}: default={default} in the docstring, {actual!r} in __init__"
+            )
+
+
+@pytest.mark.parametrize("name", sorted(public_methods()))
+def test_method_documents_its_parameters_and_its_result(name):
+    method = public_methods()[name]
+    parameters = [p for p in inspect.signature(method).parameters if p != "self"]
+    assert documented_names(method, "Parameters") == parameters
+    assert section(method, "Returns"), f"{name} has no Returns section"
+
+
+def test_fitted_attributes_are_those_in_the_docstring():
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=[*"abc"])
+    clf = TwoLayerClassifier(early_stopping=True, max_iter=2, random_state=0)
+    clf.fit(X, X["a"] > 0)
+    properties = {
+        name
+        for name, value in vars(TwoLayerClassifier).items()
+        if isinstance(value, property)
+    }
+    fitted = {
+        name
+        for name in {*vars(clf), *properties}
+        if name.endswith("_") and not name.startswith("_")
+    }
+    assert fitted == set(documented_names(TwoLayerClassifier, "Attributes"))
+
+
+# the package as a whole
+
+
+def packages_loaded_by(statement):
+    """Top-level names in ``sys.modules`` of a fresh interpreter after a statement."""
+    answer = subprocess.run(
+        [sys.executable, "-c", f"import sys; {statement}; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name.split(".")[0] for name in answer.stdout.split()}
+
+
+def test_import_loads_no_optional_package():
+    # scikit-learn loads pandas by itself where that is installed
+    added = packages_loaded_by("import sknet") - packages_loaded_by(
+        "import sklearn.base"
+    )
+    assert "sknet" in added
+    assert not added & OPTIONAL, f"import sknet loads {added & OPTIONAL}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_module_is_loaded_with_the_dependencies_alone(path):
+    known = {*sys.stdlib_module_names, "numpy", "scipy", "sklearn", "sknet"}
+    packages = {name.split(".")[0] for name in imports_of(path, when_loaded=True)}
+    assert packages <= known, f"{path.stem} needs {packages - known} to be loaded"
+
+
+def test_version_is_a_release_of_the_changelog():
+    version = str(Version(sknet.__version__))  # raises unless it follows PEP 440
+    assert version == sknet.__version__, f"PEP 440's normal form is {version}"
+    changelog = read(ROOT / "docs" / "changelog.md")
+    headings = re.findall(r"^## \[(.+?)\]", changelog, re.M)
+    assert headings[0] == "Unreleased"
+    assert version in headings, f"the changelog has no heading for {version}"
+
+
+def test_no_file_holds_a_path_of_one_machine():
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True
+    )
+    found = []
+    for name in map(os.fsdecode, listed.stdout.split(b"\0")[:-1]):
+        path = ROOT / name
+        if not path.is_file():
+            continue  # deleted, but not yet committed
+        content = path.read_bytes()
+        if b"\0" in content:
+            continue  # not a text
+        for number, line in enumerate(content.decode("utf-8").splitlines(), start=1):
+            found += [f"{name}:{number}: {line}"] if PRIVATE_PATH.search(line) else []
+    assert not found, "paths of one machine:\n" + "\n".join(found)

@@ -1,0 +1,176 @@
+"""Rows as a weighted set: what must not change anything, changes nothing."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sknet._columns import column_statistics
+from sknet._rows import (
+    canonical_order,
+    distinct_rows,
+    hold_out,
+    orientation,
+    row_hash,
+)
+
+
+def small_problem(rng, n=200, d=5, n_classes=3):
+    X = rng.normal(size=(n, d))
+    X[:, 0] = np.round(X[:, 0])
+    X[:, 1] = rng.random(n) < 0.3
+    return X, rng.integers(0, n_classes, size=n)
+
+
+def canonical(X, y, weight=None, n_classes=3, standardize=True):
+    """Rows of X in canonical order, with their labels, weights and the side results."""
+    weight = np.ones(len(y)) if weight is None else weight
+    distinct = distinct_rows(X, y, weight)
+    statistics = column_statistics(X, *distinct) if standardize else None
+    result = canonical_order(X, distinct, y, n_classes, statistics)
+    rows = distinct.rows[result.order]
+    return X[rows], y[rows], distinct.weight[result.order], result
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_distinct_rows_are_what_unique_finds(rng, kind):
+    X = rng.integers(0, 3, size=(400, 4)).astype(float)
+    y = rng.integers(0, 2, size=400)
+    weight = rng.integers(0, 4, size=400).astype(float)
+    container = sp.csr_array if kind == "sparse" else np.asarray
+    rows, merged = distinct_rows(container(X), y, weight)
+
+    kept = weight > 0
+    table, inverse = np.unique(
+        np.column_stack([X, y])[kept], axis=0, return_inverse=True
+    )
+    totals = np.bincount(inverse.ravel(), weight[kept])
+    expected = {tuple(row): total for row, total in zip(table, totals, strict=True)}
+    found = np.column_stack([X, y])[rows]
+    assert {tuple(r): w for r, w in zip(found, merged, strict=True)} == expected
+    assert len(rows) == len(expected)
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+def test_repeated_rows_are_weighted_rows_in_any_order(rng, standardize):
+    X, y = small_problem(rng)
+    weight = rng.integers(0, 5, size=len(y))
+    repeated = rng.permutation(np.repeat(np.arange(len(y)), weight))
+    a = canonical(X, y, weight.astype(float), standardize=standardize)
+    b = canonical(X[repeated], y[repeated], standardize=standardize)
+    for left, right in zip(a[:3], b[:3], strict=True):
+        np.testing.assert_array_equal(left, right)
+    np.testing.assert_array_equal(a[3].class_rank, b[3].class_rank)
+    np.testing.assert_array_equal(a[3].orientation, b[3].orientation)
+
+
+def test_fractional_weights_add_up_the_same_in_any_order(rng):
+    X = np.repeat(rng.normal(size=(20, 3)), 10, axis=0)
+    y, weight = np.repeat(np.arange(20) % 2, 10), rng.random(200)
+    shuffled = rng.permutation(200)
+    a = distinct_rows(X, y, weight)
+    b = distinct_rows(X[shuffled], y[shuffled], weight[shuffled])
+    np.testing.assert_array_equal(a.weight, b.weight)
+    np.testing.assert_array_equal(X[a.rows], X[shuffled][b.rows])
+
+
+def test_hash_sees_values_not_their_dtype_order_or_container(rng):
+    X = rng.integers(0, 5, size=(30, 6))
+    rows = np.arange(30)
+    expected = row_hash(X.astype(float), rows)
+    assert len(set(expected)) == len(np.unique(X, axis=0))
+    variants = [X.astype(t) for t in (np.int8, np.uint64, np.float32, np.float16)]
+    variants += [np.asfortranarray(X), sp.csr_array(X), sp.csr_array(X.astype(float))]
+    for variant in variants:
+        np.testing.assert_array_equal(row_hash(variant, rows), expected)
+    zeros = np.array([[0.0, -0.0], [-0.0, 0.0]])
+    assert len(set(row_hash(zeros, np.arange(2)))) == 1
+
+
+def test_hash_depends_on_the_column():
+    X = np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [2, 0, 0]])
+    assert len(set(row_hash(X, np.arange(5)))) == 5
+
+
+def test_rows_of_equal_hash_are_compared(rng, monkeypatch):
+    """Were the hash useless, no two different rows would be merged all the same."""
+    X, y = small_problem(rng, n=20)
+    X[10:] = X[:10]
+    y[10:] = y[:10]
+    monkeypatch.setattr(
+        "sknet._rows.row_hash", lambda X, rows: np.zeros(len(rows), np.uint64)
+    )
+    monkeypatch.setattr("sknet._rows._mix", lambda bits: bits * np.uint64(0))
+    rows, weight = distinct_rows(X, y, np.ones(20))
+    assert weight.sum() == 20
+    merged = {tuple(row) for row in np.column_stack([X, y])[rows]}
+    assert len(merged) == 10
+
+
+def test_order_survives_new_units_turned_columns_and_shuffling(rng):
+    X, y = small_problem(rng)
+    slope = rng.choice([-1, 1], size=5) * 10 ** rng.uniform(-4, 4, size=5)
+    offset = rng.normal(size=5) * np.abs(slope)
+    shuffled = rng.permutation(len(y))
+    a = canonical(X, y)
+    b = canonical((X * slope + offset)[shuffled], y[shuffled])
+    np.testing.assert_allclose(b[0], a[0] * slope + offset, rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(b[1], a[1])
+    np.testing.assert_array_equal(b[3].orientation, a[3].orientation * np.sign(slope))
+    np.testing.assert_array_equal(b[3].class_rank, a[3].class_rank)
+
+
+def test_renamed_classes_keep_their_ranks(rng):
+    X, y = small_problem(rng)
+    names = np.array([2, 0, 1])
+    a, b = canonical(X, y), canonical(X, names[y])
+    np.testing.assert_array_equal(a[0], b[0])
+    np.testing.assert_array_equal(names[a[1]], b[1])
+    np.testing.assert_array_equal(b[3].class_rank[names], a[3].class_rank)
+
+
+def test_a_symmetric_column_is_oriented_by_the_labels():
+    """Without skewness, the label's covariance tells which way round a column is."""
+    X = np.array([[-1.0], [1.0], [-1.0], [1.0]])
+    y = np.array([0, 1, 0, 1])
+    weight = np.ones(4)
+    for sign in (1, -1):
+        statistics = column_statistics(sign * X, np.arange(4), weight)
+        result = orientation(
+            sign * X, np.arange(4), weight * (1 + y), weight, statistics
+        )
+        assert result == [sign]
+
+
+def test_order_is_a_permutation_without_a_trend(rng):
+    """Neighbours in the order are no more alike than any two rows: fit for batches."""
+    X, y = small_problem(rng, n=2000)
+    ordered, _, weight, result = canonical(X, y)
+    assert sorted(result.order) == list(range(len(weight)))
+    gaps = np.linalg.norm(np.diff(ordered, axis=0), axis=1).mean()
+    random_gaps = np.linalg.norm(np.diff(rng.permutation(X), axis=0), axis=1).mean()
+    assert gaps == pytest.approx(random_gaps, rel=0.05)
+
+
+def test_hold_out_has_every_class_on_both_sides(rng):
+    counts = [1, 2, 3, 10, 200]
+    y = np.repeat(np.arange(5), counts)
+    training, held_out = hold_out(y, 0.1, np.array([3, 1, 4, 0, 2]), rng)
+    assert sorted([*training, *held_out]) == list(range(len(y)))
+    np.testing.assert_array_equal(np.bincount(y[held_out]), [0, 1, 1, 1, 20])
+    assert np.bincount(y[training]).min() >= 1
+
+
+def test_hold_out_does_not_depend_on_the_classes_names():
+    y, names = np.arange(90) % 3, np.array([1, 2, 0])
+    rank = np.array([2, 0, 1])
+    renamed = np.empty(3, int)
+    renamed[names] = rank
+    a = hold_out(y, 0.2, rank, np.random.default_rng(0))
+    b = hold_out(names[y], 0.2, renamed, np.random.default_rng(0))
+    np.testing.assert_array_equal(a[1], b[1])
+
+
+def test_nothing_can_be_held_out_of_singletons(rng):
+    training, held_out = hold_out(np.arange(4), 0.5, np.arange(4), rng)
+    assert len(held_out) == 0
+    np.testing.assert_array_equal(training, np.arange(4))

@@ -1,0 +1,181 @@
+"""Standardizing against scikit-learn's scaler and the formulas; extreme numbers."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.preprocessing import StandardScaler
+
+from sknet._columns import ColumnStatistics, column_statistics, float_blocks
+from sknet._standardizer import Standardizer, working_dtype
+
+
+def dense(standardizer, X):
+    return standardizer.take(X, slice(None))[0]
+
+
+def statistics_of(X, weight=None):
+    weight = np.ones(X.shape[0]) if weight is None else weight
+    return column_statistics(X, np.arange(X.shape[0]), weight)
+
+
+@pytest.mark.parametrize("squash", [None, 3.0, 0.5])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dense_rows_by_the_formula(rng, squash, dtype):
+    X = rng.normal(5, 3, size=(40, 6))
+    X[0, 0] = 1e4
+    mean, scale = rng.normal(5, 1, size=6), rng.uniform(1, 3, size=6)
+    z = (X - mean) / scale
+    expected = z if squash is None else z / np.sqrt(1 + (z / squash) ** 2)
+    inputs = dense(Standardizer(mean, scale, squash, dtype), X)
+    assert inputs.dtype == dtype
+    rtol = 2e-6 if dtype == np.float32 else 1e-13
+    np.testing.assert_allclose(inputs, expected, rtol=rtol)
+
+
+@pytest.mark.parametrize(
+    "X_dtype", [bool, np.int8, np.uint8, np.int16, np.int64, np.float16, np.float32]
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_any_dtype_gives_the_inputs_of_float64(rng, X_dtype, dtype):
+    X = rng.integers(0, 2 if X_dtype is bool else 100, size=(30, 4)).astype(X_dtype)
+    mean, scale = rng.uniform(0, 50, size=4), rng.uniform(1, 30, size=4)
+    standardizer = Standardizer(mean, scale, 3.0, dtype)
+    expected = dense(Standardizer(mean, scale, 3.0, np.float64), X.astype(float))
+    np.testing.assert_allclose(dense(standardizer, X), expected, rtol=2e-5, atol=2e-6)
+
+
+def test_without_a_mean_rows_are_only_cast(rng):
+    X = rng.normal(size=(9, 3))
+    inputs = dense(Standardizer(None, None, 3.0, np.float32), X)
+    np.testing.assert_array_equal(inputs, X.astype(np.float32))
+
+
+def test_a_time_stamp_keeps_its_digits(rng):
+    """Centred in float64 before the cast: float32 would round to 128 seconds here."""
+    offsets = rng.uniform(0, 60, size=(50, 1))
+    X = 1_700_000_000 + offsets
+    statistics = statistics_of(X)
+    inputs = dense(Standardizer(statistics.mean, statistics.scale, None, "f4"), X)
+    expected = (offsets - offsets.mean()) / offsets.std()
+    np.testing.assert_allclose(inputs, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("X_dtype", [np.float32, np.float64])
+@pytest.mark.filterwarnings("error")
+def test_outliers_end_at_the_squash_and_stay_finite(X_dtype):
+    largest = np.finfo(X_dtype).max
+    X = np.array([[largest, -largest, 0.0]], dtype=X_dtype)
+    standardizer = Standardizer(np.zeros(3), np.full(3, 1e-30), 3.0, np.float32)
+    with np.errstate(over="ignore"):
+        inputs = dense(standardizer, X)
+    np.testing.assert_allclose(inputs, [[3, -3, 0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("squash", [None, 3.0])
+def test_sparse_rows_equal_dense_rows(rng, squash):
+    """A model fitted on dense X centres: stored values plus a row make up for it."""
+    X = rng.normal(size=(20, 7)) * (rng.random((20, 7)) < 0.3)
+    for mean in (rng.normal(size=7), np.zeros(7)):
+        standardizer = Standardizer(mean, rng.uniform(1, 2, size=7), squash, np.float64)
+        inputs, shift = standardizer.take(sp.csr_array(X), slice(None))
+        assert sp.issparse(inputs)
+        assert inputs.nnz == np.count_nonzero(X)
+        assert (shift is None) == (not mean.any())
+        total = inputs.toarray() + (0 if shift is None else shift)
+        np.testing.assert_allclose(
+            total, dense(standardizer, X), rtol=1e-12, atol=1e-13
+        )
+
+
+def test_working_dtype_is_at_least_float32_at_most_float64():
+    pairs = {
+        "?": "f4", "i1": "f4", "u2": "f4", "f2": "f4", "f4": "f4",
+        "i4": "f8", "u8": "f8", "f8": "f8", "g": "f8",
+    }  # fmt: skip
+    assert {k: working_dtype(k) for k in pairs} == {
+        k: np.dtype(v) for k, v in pairs.items()
+    }
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_statistics_are_scikit_learns(rng, weighted):
+    X = rng.normal(3, [1, 10, 0.1], size=(200, 3))
+    weight = rng.uniform(0.1, 3, size=200) if weighted else np.ones(200)
+    scaler = StandardScaler().fit(X, sample_weight=weight)
+    statistics = statistics_of(X, weight)
+    np.testing.assert_allclose(statistics.mean, scaler.mean_, rtol=1e-12)
+    np.testing.assert_allclose(statistics.scale, scaler.scale_, rtol=1e-10)
+    scaler = StandardScaler(with_mean=False).fit(sp.csr_array(X), sample_weight=weight)
+    statistics = statistics_of(sp.csr_array(X), weight)
+    assert not statistics.mean.any()
+    np.testing.assert_allclose(statistics.scale, scaler.scale_, rtol=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+@pytest.mark.parametrize("factor", [1e-300, 1e-200, 1.0, 1e200, 1e300])
+@pytest.mark.filterwarnings("error")
+def test_statistics_scale_with_the_column(rng, kind, factor):
+    X = rng.normal(size=(100, 3))
+    container = sp.csr_array if kind == "sparse" else np.asarray
+    plain, scaled = statistics_of(container(X)), statistics_of(container(X * factor))
+    np.testing.assert_allclose(scaled.mean / factor, plain.mean, rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose(scaled.scale / factor, plain.scale, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e300, 1e9, 5e-324])
+def test_a_constant_column_has_deviation_zero_and_scale_one(value, kind):
+    container = sp.csr_array if kind == "sparse" else np.asarray
+    statistics = statistics_of(container(np.full((1000, 1), value)), np.full(1000, 0.3))
+    assert statistics.mean == [0.0 if kind == "sparse" else value]
+    assert statistics.deviation == [0.0]
+    assert statistics.scale == [1.0]
+
+
+def test_a_small_spread_on_a_huge_offset_is_seen(rng):
+    X = np.where(rng.random((5000, 1)) < 0.5, 1e9 - 1, 1e9 + 1)
+    statistics = statistics_of(X)
+    np.testing.assert_allclose(statistics.deviation, (X - 1e9).std(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_merged_statistics_are_those_of_all_rows(rng, kind):
+    X = rng.normal(7, 2, size=(300, 4)) * np.array([1, 1e200, 1e-200, 1])
+    X[:, 3] = 5.0
+    container = sp.csr_array if kind == "sparse" else np.asarray
+    weight = rng.uniform(0.5, 2, size=300)
+    parts = np.split(np.arange(300), [50, 180])
+    merged = column_statistics(container(X), parts[0], weight[parts[0]])
+    for rows in parts[1:]:
+        merged = merged.merge(column_statistics(container(X), rows, weight[rows]))
+    whole = statistics_of(container(X), weight)
+    np.testing.assert_allclose(merged.mean, whole.mean, rtol=1e-12)
+    if kind == "dense":  # sparse deviations are about a mean that is not kept
+        np.testing.assert_allclose(merged.deviation, whole.deviation, rtol=1e-10)
+    assert merged.weight == pytest.approx(whole.weight)
+
+
+def test_merging_a_set_with_itself_changes_no_bit(rng):
+    once = statistics_of(rng.normal(size=(37, 5)))
+    often = once
+    for _ in range(10):
+        often = often.merge(once)
+    np.testing.assert_array_equal(often.mean, once.mean)
+    np.testing.assert_array_equal(often.deviation, once.deviation)
+
+
+def test_scale_of_statistics():
+    statistics = ColumnStatistics(np.zeros(3), np.array([0.0, 2.0, 1e-300]), 1.0)
+    np.testing.assert_array_equal(statistics.scale, [1.0, 2.0, 1e-300])
+
+
+def test_float_blocks_cover_the_rows_in_order(rng, monkeypatch):
+    monkeypatch.setattr("sknet._columns.BLOCK_ELEMENTS", 10)
+    X = rng.integers(0, 9, size=(23, 3)).astype(np.int16)
+    rows = rng.permutation(23)[:17]
+    for container in (np.asarray, np.asfortranarray, sp.csr_array):
+        blocks = list(float_blocks(container(X), rows))
+        assert len(blocks) > 1
+        together = [b.toarray() if sp.issparse(b) else b for _, b in blocks]
+        np.testing.assert_array_equal(np.vstack(together), X[rows])
+        assert together[0].dtype == np.float64
