@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sknet import _fitting, _validation
+from sknet import _fitting, _objects, _validation
 from sknet._prediction import predict_rows
 
 
@@ -44,105 +44,84 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
     ----------
     hidden_layer_size : int, default=64
         Hidden units of each member.
-
     n_estimators : int, default=8
         Members trained at once. Their first layers are one matrix product, so 8 members
         cost far less than 8 fits.
-
     activation : {'relu', 'tanh', 'logistic', 'identity'}, default='relu'
         Activation of the hidden units.
-
     solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
         'adam' is Adam with decoupled weight decay [1]_ [2]_, 'sgd' gradient descent
         with momentum, 'lbfgs' SciPy's L-BFGS-B on all rows at once, for small data.
         L-BFGS ignores the batch, learning rate, momentum and dropout settings.
-
     alpha : float, default=0.01
         Weight decay. 'sgd' and 'lbfgs' minimize the mean loss of a row plus
         ``alpha / 2`` times the sum of squared weights; 'adam' multiplies the weights by
-        ``1 - learning_rate * alpha`` at each step. Biases do not decay. Neither depends
-        on the number of rows, the batch size or the scale of the weights.
-
+        ``1 - learning_rate * alpha`` at each step. Biases do not decay. Neither term
+        depends on the number of rows, the batch size or the scale of sample weights.
     batch_size : int or 'auto', default='auto'
         Rows per step; 'auto' takes a twentieth of the distinct rows, but between 16 and
         256. A size larger than the data means all of them.
-
     learning_rate : {'cosine', 'constant', 'invscaling', 'adaptive'}, default='cosine'
         How the learning rate changes, for 'adam' and 'sgd'. 'cosine' rises for a tenth
         of the steps, then falls to zero at `max_iter`, so that reaching `max_iter` is
         the normal end. 'invscaling' divides by ``t ** power_t`` at step t. 'adaptive'
         divides by 5 whenever `n_iter_no_change` epochs brought no improvement by `tol`.
-
-    learning_rate_init : float, default=0.003
+    learning_rate_init : float, default=0.01
         The (highest) learning rate.
-
     power_t : float, default=0.5
         Exponent of 'invscaling'.
-
-    max_iter : int, default=50
+    max_iter : int, default=60
         Epochs, or iterations of L-BFGS.
-
     shuffle : bool, default=True
         Deal the rows into minibatches anew in each epoch. False keeps one fixed order,
         which depends on the rows' content and not on the order they are given in.
-
     random_state : int, RandomState, Generator or None, default=None
         Seed of the start, the validation split, the shuffling and the dropout, each
         with a stream of its own. An int gives the same model at each call.
-
     tol : float, default=1e-4
         An epoch counts as an improvement if it lowers the loss by more than `tol`. For
         L-BFGS: the largest entry of the gradient at which it has converged.
-
     verbose : int or bool, default=0
         0 is silent; k writes a line every k epochs and why training stopped to the
         logger ``sknet``, or to stdout where logging is not set up.
-
     warm_start : bool, default=False
         Continue the previous fit for `max_iter` more epochs, with its weights, moments,
         streams, column statistics and seed. The schedule begins anew, except for
         'invscaling'. A changed structure or number of features is an error.
-
     momentum : float, default=0.9
         Momentum of 'sgd'; 0 is plain gradient descent.
-
     nesterovs_momentum : bool, default=True
         Whether the momentum of 'sgd' is Nesterov's.
-
-    early_stopping : bool, default=False
-        Hold out a stratified part of the distinct rows, stop when its log-loss does not
-        improve, and keep the weights of its best epoch. Classes with a single row stay
-        in training. ``X_val`` and ``y_val`` of `fit` are used instead if given.
-
+    early_stopping : bool or 'auto', default='auto'
+        Stop when the log-loss of rows that were not trained on does not improve, and
+        keep the weights of its best epoch. With several members these rows cost no
+        training data: each member leaves out one of `n_estimators` stratified folds,
+        so that every row has a prediction by a member that never saw it. These also
+        set `temperature_`. One member holds out `validation_fraction`. The ``X_val``
+        and ``y_val`` of `fit` are used instead if given; then all members train on all
+        rows. 'auto' is True except for one member without ``X_val``.
     validation_fraction : float, default=0.1
-        Share of each class's distinct rows to hold out.
-
+        Share of each class's distinct rows that one member holds out. Classes with a
+        single row stay in training.
     beta_1, beta_2 : float, default=0.9, 0.999
         Decay of Adam's first and second moment.
-
     epsilon : float, default=1e-8
         Keeps Adam's denominator from zero.
-
-    n_iter_no_change : int or inf, default=10
+    n_iter_no_change : int or inf, default=20
         Epochs in a row without an improvement that end training: of the validation loss
         with `early_stopping`, else of the training loss unless the learning rate is
         'cosine', which ends by itself.
-
     dropout : float, default=0.0
         Share of hidden units switched off at each training step [3]_.
-
     standardize : bool, default=True
         Subtract each column's weighted mean and divide by its standard deviation, both
         taken from the training rows. Sparse X is divided only.
-
     squash : float or None, default=3.0
         Bound of the smooth clip ``z / sqrt(1 + (z / squash) ** 2)`` of standardized
         inputs [4]_, which tames outliers. None leaves it out.
-
     dtype : {'float32', 'float64'}, default='float32'
         Precision of the training; L-BFGS always uses float64. Predictions have the
         precision of the X given to `fit`.
-
     class_weight : dict, 'balanced' or None, default=None
         Factors ``{label: weight}`` for the sample weights. 'balanced' gives every class
         the same total weight.
@@ -151,46 +130,36 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
     ----------
     classes_ : ndarray of shape (n_classes,)
         Labels, sorted.
-
     n_features_in_ : int
         Number of columns of the X seen in `fit`.
-
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of its columns, if they are all strings.
-
     coefs_ : list of ndarray
         Weights on standardized inputs, shapes (n_features, hidden_layer_size) and
         (hidden_layer_size, n_outputs); with more than one member, (n_estimators,
         n_features, hidden_layer_size) and (n_estimators, hidden_layer_size, n_outputs).
-
     intercepts_ : list of ndarray
         Biases, shapes (hidden_layer_size,) and (n_outputs,), with a leading axis for
         more than one member.
-
     mean_, scale_ : ndarray of shape (n_features_in_,) or None
         What is subtracted from and divided out of each column. None without
         `standardize`; for sparse X `mean_` is zero.
-
     temperature_ : float
-        Logits are divided by it before they become probabilities.
-
+        Logits are divided by it before they become probabilities: fitted to the
+        out-of-fold logits of the best epoch, 1 without folds.
     n_iter_ : int
         Epochs done.
-
     best_iter_ : int
         Epoch, counted from 1, whose weights are kept: that of the lowest validation
         loss with `early_stopping`, else the last.
-
     loss_curve_ : list of float
         Mean training log-loss of each epoch, over rows and members, without the
         penalty. After `partial_fit`, of the last 100 passes.
-
     validation_loss_curve_ : list of float or None
-        Log-loss of the validation rows after each epoch.
-
+        Log-loss of the rows not trained on, after each epoch; for folds, at the
+        temperature that suits the epoch best.
     best_validation_loss_ : float or None
         Its lowest value.
-
     stop_reason_ : str
         Why training ended: 'max_iter', 'no_improvement', 'converged', 'line_search',
         'diverged' or 'interrupted'.
@@ -202,8 +171,7 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
     .. [3] Srivastava et al., "Dropout: a simple way to prevent neural networks from
        overfitting", JMLR 15, 2014.
     .. [4] Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned
-    MLPs
-       and boosted trees on tabular data", NeurIPS 2024.
+       MLPs and boosted trees on tabular data", NeurIPS 2024.
 
     Examples
     --------
@@ -227,9 +195,9 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         alpha=0.01,
         batch_size="auto",
         learning_rate="cosine",
-        learning_rate_init=0.003,
+        learning_rate_init=0.01,
         power_t=0.5,
-        max_iter=50,
+        max_iter=60,
         shuffle=True,
         random_state=None,
         tol=1e-4,
@@ -237,12 +205,12 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         warm_start=False,
         momentum=0.9,
         nesterovs_momentum=True,
-        early_stopping=False,
+        early_stopping="auto",
         validation_fraction=0.1,
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-8,
-        n_iter_no_change=10,
+        n_iter_no_change=20,
         dropout=0.0,
         standardize=True,
         squash=3.0,
@@ -302,8 +270,8 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
             How often each row counts. Their common scale does not matter.
 
         X_val, y_val : array-like, default=None
-            A validation set of your own. Its loss is recorded after each epoch; with
-            `early_stopping` it chooses the best one and ends training.
+            A validation set of your own. Its loss is recorded after each epoch and,
+            unless `early_stopping` is False, chooses the best one and ends training.
 
         sample_weight_val : array-like, default=None
             Weights of its rows.
@@ -481,7 +449,7 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         """Rows of logits through one of the loss's maps, block by block."""
         check_is_fitted(self)
         X = _validation.check_X(self, X, reset=False)
-        network, standardizer = _fitting.fitted_network(vars(self))
+        network, standardizer = _objects.fitted_network(vars(self))
         reduce = getattr(network.loss, reduction)
         return predict_rows(network, standardizer, X, reduce, self.temperature_)
 
@@ -489,7 +457,7 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         """Shape and named views of the fitted parameters."""
         if not self.__sklearn_is_fitted__():
             raise AttributeError(f"this {type(self).__name__} is not fitted yet")
-        shape = _fitting.fitted_shape(vars(self))
+        shape = _objects.fitted_shape(vars(self))
         return shape, shape.views(self._params)
 
     def _previous(self):

@@ -1,8 +1,8 @@
 """One fit: settings and checked rows in, everything that the estimator publishes out.
 
-The estimator's strings become objects here, once. What a later ``partial_fit`` or warm
-start continues with is kept as plain arrays, numbers and dicts, never as live objects,
-and is replaced as a whole: a fit that fails leaves the old one untouched.
+What a later ``partial_fit`` or warm start continues with is kept as plain arrays,
+numbers and dicts, never as live objects, and is replaced as a whole: a fit that fails
+leaves the old one untouched.
 """
 
 import math
@@ -16,14 +16,19 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from sknet import _reporting
-from sknet._activations import IDENTITY, LOGISTIC, RELU, TANH
 from sknet._columns import ColumnStatistics
-from sknet._losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from sknet._crossfit import OutOfFold, member_weights
 from sknet._network import Shape, TwoLayerNetwork
-from sknet._optimizers import SGD, Adam
+from sknet._objects import (
+    ACTIVATIONS,
+    batch_size_for,
+    loss_for,
+    optimizer_for,
+    schedule_for,
+)
 from sknet._prediction import ValidationLoss
 from sknet._preparation import Seen, prepare, prepare_batch
-from sknet._schedules import Adaptive, Constant, InverseScaling, WarmupCosine
+from sknet._schedules import Constant
 from sknet._standardizer import Standardizer, working_dtype
 from sknet._training import (
     Dataset,
@@ -35,7 +40,6 @@ from sknet._training import (
     mean_history,
 )
 
-ACTIVATIONS = {"relu": RELU, "tanh": TANH, "logistic": LOGISTIC, "identity": IDENTITY}
 # what weights cannot be carried over if it changes
 STRUCTURE = ("hidden_layer_size", "n_estimators", "activation", "standardize", "squash")
 FULL_BATCH_ELEMENTS = 1 << 20  # of a block's widest array, for L-BFGS
@@ -49,39 +53,9 @@ class Outcome(NamedTuple):
     last_params: np.ndarray
     optimizer: dict
     history: History
+    temperature: float | None  # None if there are no out-of-fold logits to fit it to
     n_recoveries: int
     interruption: KeyboardInterrupt | None
-
-
-def loss_for(n_classes):
-    """One sigmoid output for two classes, else a softmax output for each."""
-    return SigmoidCrossEntropy() if n_classes == 2 else SoftmaxCrossEntropy(n_classes)
-
-
-def fitted_shape(attributes):
-    """The network's sizes, from an estimator's fitted attributes."""
-    structure = attributes["_state"]["structure"]
-    return Shape(
-        attributes["n_features_in_"],
-        structure["hidden_layer_size"],
-        loss_for(len(attributes["classes_"])).n_outputs,
-        structure["n_estimators"],
-    )
-
-
-def fitted_network(attributes):
-    """Network and standardizer from fitted attributes: views, no copy."""
-    params, structure = attributes["_params"], attributes["_state"]["structure"]
-    network = TwoLayerNetwork(
-        fitted_shape(attributes),
-        params,
-        ACTIVATIONS[structure["activation"]],
-        loss_for(len(attributes["classes_"])),
-    )
-    standardizer = Standardizer(
-        attributes["mean_"], attributes["scale_"], structure["squash"], params.dtype
-    )
-    return network, standardizer
 
 
 def seed_of(random_state):
@@ -116,6 +90,9 @@ def fit(settings, labelled, classes, validation, previous):
     previous : dict or None
         Attributes of the fit that a warm start continues.
     """
+    settings = SimpleNamespace(**vars(settings))
+    if settings.early_stopping == "auto":
+        settings.early_stopping = settings.n_estimators > 1 or validation is not None
     session = Session(settings, classes, labelled.X.dtype, previous)
     splits = settings.early_stopping and validation is None
     prepared = prepare(
@@ -142,7 +119,7 @@ def fit(settings, labelled, classes, validation, previous):
 def partial_fit(settings, labelled, classes, previous):
     """Train for exactly one pass at a constant rate; returns as ``fit`` does."""
     settings = SimpleNamespace(**vars(settings))
-    settings.max_iter = 1
+    settings.max_iter, settings.early_stopping = 1, False
     if settings.learning_rate != "invscaling":
         settings.learning_rate = "constant"
     session = Session(settings, classes, labelled.X.dtype, previous)
@@ -239,22 +216,25 @@ class Session:
 
     def run_stochastic(self, validation):
         """Minibatch training of all members together."""
-        settings, data = self.settings, self.prepared.data
-        batches = Minibatches(
-            data,
-            self.standardizer,
-            self.loss,
-            _batch_size(settings.batch_size, len(data.rows)),
-            self.rngs["shuffle"] if settings.shuffle else None,
-        )
+        settings, data = self.settings, self.member_data()
         network = self.network(
             self.first_params(),
             dropout=settings.dropout,
             penalized=settings.solver == "sgd",
         )
+        batches = Minibatches(
+            data,
+            self.standardizer,
+            self.loss,
+            batch_size_for(settings, len(data.rows)),
+            self.rngs["shuffle"] if settings.shuffle else None,
+        )
         optimizer = self._optimizer(network)
-        schedule = _schedule(settings, settings.max_iter * len(batches))
-        monitor = self._monitor(network, validation, schedule)
+        schedule = schedule_for(settings, settings.max_iter * len(batches))
+        out_of_fold = self._out_of_fold(network)
+        validate = out_of_fold or self._validation_loss(network, validation)
+        monitor = self._monitor(network, validate, schedule)
+        monitor.on_best = out_of_fold and out_of_fold.keep
         interruption, n_recoveries = None, 0
         try:
             with np.errstate(all="ignore"):
@@ -267,6 +247,7 @@ class Session:
                     max_iter=settings.max_iter,
                     first_step=optimizer.n_steps if self._counts_on() else 0,
                     dropout_rng=self.rngs["dropout"],
+                    collect=out_of_fold and out_of_fold.collect,
                 )
         except KeyboardInterrupt as error:
             if monitor.n_epochs == 0:
@@ -278,61 +259,93 @@ class Session:
             network.params,
             optimizer.state(),
             monitor.history(),
+            out_of_fold and out_of_fold.best_temperature,
             n_recoveries,
             interruption,
         )
 
     def run_lbfgs(self, validation):
         """Full-batch training, one member at a time: a line search couples them."""
-        settings, shape = self.settings, self.shape
-        lone = shape._replace(n_members=1)
-        size = max(256, FULL_BATCH_ELEMENTS // max(lone[:3]))
-        batches = Minibatches(
-            self.prepared.data, self.standardizer, self.loss, size, None, whole=True
-        )
-        params, histories, interruption = self.first_params(), [], None
+        shape, params = self.shape, self.first_params()
+        histories, interruption = [], None
         for j in range(shape.n_members):
-            network = self.network(shape.member(params, j), lone)
-            monitor = self._monitor(network, validation, Constant(0.0))
+            network = self.network(shape.member(params, j), shape._replace(n_members=1))
+            held_out = validation if self.prepared.fold is None else self.own_fold(j)
+            validate = self._validation_loss(network, held_out)
+            monitor = self._monitor(network, validate, Constant(0.0))
             try:
-                with np.errstate(all="ignore"):
-                    fit_lbfgs(
-                        network,
-                        batches,
-                        monitor,
-                        max_iter=settings.max_iter,
-                        tol=settings.tol,
-                    )
+                self._fit_lbfgs(network, monitor, self.member_data(j))
             except KeyboardInterrupt as error:
                 if monitor.n_epochs == 0 and not histories:
                     raise
                 monitor.stop_reason, interruption = "interrupted", error
-            _reporting.stopped(settings.verbose, monitor)
+            _reporting.stopped(self.settings.verbose, monitor)
             shape.set_member(params, j, monitor.best_params)
             histories.append(monitor.history())
             if interruption is not None:
                 break
-        return Outcome(params, params, {}, mean_history(histories), 0, interruption)
+        out_of_fold = self._out_of_fold(self.network(params))
+        if out_of_fold is not None:
+            out_of_fold.predict_all()
+            out_of_fold.calibrate()
+            out_of_fold.keep()
+        return Outcome(
+            params,
+            params,
+            {},
+            mean_history(histories),
+            out_of_fold and out_of_fold.best_temperature,
+            0,
+            interruption,
+        )
+
+    def _fit_lbfgs(self, network, monitor, data):
+        """Train a lone member on all rows, in blocks of bounded size."""
+        widest = max(network.shape[:3])
+        batches = Minibatches(
+            data,
+            self.standardizer,
+            self.loss,
+            max(256, FULL_BATCH_ELEMENTS // widest),
+            None,
+            whole=True,
+        )
+        settings = self.settings
+        with np.errstate(all="ignore"):
+            fit_lbfgs(
+                network, batches, monitor, max_iter=settings.max_iter, tol=settings.tol
+            )
+
+    def member_data(self, j=None):
+        """The training rows with the weights that members give them, or member j."""
+        data, fold = self.prepared.data, self.prepared.fold
+        if fold is None:
+            return data
+        weight = member_weights(data.weight, fold, self.shape.n_members)
+        return data._replace(weight=weight if j is None else weight[j : j + 1])
+
+    def own_fold(self, j):
+        """The rows that member j does not train on; None if there are none."""
+        X, rows, y, weight = self.prepared.data
+        own = np.flatnonzero(self.prepared.fold == j)
+        return Dataset(X, rows[own], y[own], weight[:, own]) if len(own) else None
+
+    def _out_of_fold(self, network):
+        if self.prepared.fold is None:
+            return None
+        return OutOfFold(
+            network, self.standardizer, self.prepared.data, self.prepared.fold
+        )
+
+    def _validation_loss(self, network, validation):
+        if validation is None:
+            return None
+        return ValidationLoss(network, self.standardizer, validation)
 
     def _optimizer(self, network):
         """The solver's optimizer, with the moments of the fit that is continued."""
-        settings = self.settings
-        if settings.solver == "sgd":
-            optimizer = SGD(
-                network.params,
-                momentum=settings.momentum,
-                nesterov=settings.nesterovs_momentum,
-            )
-        else:
-            optimizer = Adam(
-                network.params,
-                beta_1=settings.beta_1,
-                beta_2=settings.beta_2,
-                epsilon=settings.epsilon,
-                alpha=settings.alpha,
-                n_decayed=self.shape.n_weights,
-            )
-        if self.state.get("solver") == settings.solver:
+        optimizer = optimizer_for(self.settings, network)
+        if self.state.get("solver") == self.settings.solver:
             optimizer.load(self.state["optimizer"])
         return optimizer
 
@@ -340,19 +353,16 @@ class Session:
         """Whether the schedule counts all steps ever made: only 1 / t decay does."""
         return self.settings.learning_rate == "invscaling"
 
-    def _monitor(self, network, validation, schedule):
+    def _monitor(self, network, validate, schedule):
         """What the epochs are told to.
 
         Patience acts on the validation loss, or on the training loss of a rate that
         does not come down by itself.
         """
         settings = self.settings
-        decides = settings.early_stopping and validation is not None
+        decides = settings.early_stopping and validate is not None
         ends_itself = settings.learning_rate == "cosine" or settings.solver == "lbfgs"
         patient = math.inf if ends_itself and not decides else settings.n_iter_no_change
-        validate = None
-        if validation is not None:
-            validate = ValidationLoss(network, self.standardizer, validation)
         return Monitor(
             network.params,
             validate=validate,
@@ -384,7 +394,7 @@ class Session:
             "loss_curve_": curve[-longest:] if longest else curve,
             "validation_loss_curve_": validation_curve,
             "best_validation_loss_": validation_curve and min(validation_curve),
-            "temperature_": 1.0,
+            "temperature_": outcome.temperature or old.get("temperature_", 1.0),
             "mean_": None if statistics is None else statistics.mean,
             "scale_": None if statistics is None else statistics.scale,
         }
@@ -442,20 +452,3 @@ def _prior_loss(settings, data, held_out, n_classes):
     watched = held_out if settings.early_stopping and held_out is not None else data
     labels = np.bincount(watched.y, watched.weight[0], minlength=n_classes)
     return float(-xlogy(labels / labels.sum(), frequency).sum())
-
-
-def _batch_size(batch_size, n):
-    """A twentieth of the rows, between 16 and 256, unless a number is given."""
-    return min(max(n // 20, 16), 256) if batch_size == "auto" else batch_size
-
-
-def _schedule(settings, n_steps):
-    """The learning rate's course over ``n_steps`` updates."""
-    rate = settings.learning_rate_init
-    makers = {
-        "constant": lambda: Constant(rate),
-        "invscaling": lambda: InverseScaling(rate, settings.power_t),
-        "adaptive": lambda: Adaptive(rate),
-        "cosine": lambda: WarmupCosine(rate, n_steps),
-    }
-    return makers[settings.learning_rate]()

@@ -70,6 +70,15 @@ class SigmoidCrossEntropy:
         log_proba = self.log_mean_proba(raw)
         return log_proba[:, 1] - log_proba[:, 0]
 
+    def scale_derivatives(
+        self, raw: Array, y: NDArray[np.intp], scale: float
+    ) -> tuple[Array, Array, Array]:
+        """Losses (n,) of ``scale * raw`` (n, 1) and two derivatives by the scale."""
+        margin = np.where(y == 1, raw[:, 0], -raw[:, 0])
+        wrong = expit(-scale * margin)
+        curvature = margin * margin * wrong * (1 - wrong)
+        return -log_expit(scale * margin), -margin * wrong, curvature
+
 
 class SoftmaxCrossEntropy:
     r"""Cross-entropy of ``n_classes`` classes with a logit each.
@@ -124,8 +133,54 @@ class SoftmaxCrossEntropy:
         """Logarithm (n, o) of each class's averaged probability."""
         return self.log_mean_proba(raw)
 
+    def scale_derivatives(
+        self, raw: Array, y: NDArray[np.intp], scale: float
+    ) -> tuple[Array, Array, Array]:
+        """Losses (n,) of ``scale * raw`` (n, o) and two derivatives by the scale."""
+        margin = raw - raw[np.arange(len(y)), y][:, np.newaxis]
+        log_sum = logsumexp(scale * margin, axis=1)
+        proba = np.exp(scale * margin - log_sum[:, np.newaxis])
+        slope = np.einsum("no,no->n", proba, margin)
+        square = np.einsum("no,no,no->n", proba, margin, margin)
+        return log_sum, slope, square - slope**2
+
 
 Loss = SigmoidCrossEntropy | SoftmaxCrossEntropy
+
+
+def fit_temperature(
+    loss: Loss, raw: Array, y: NDArray[np.intp], weight: Array, start: float = 1.0
+) -> tuple[float, float]:
+    r"""Temperature T that minimizes the weighted mean log-loss of ``raw / T``.
+
+    Temperature scaling (Guo et al. 2017) has one parameter, and the loss is convex in
+    :math:`1 / T`: a few steps of Newton's method find it. T is kept from 1/20 to 20.
+
+    Parameters
+    ----------
+    loss : SigmoidCrossEntropy or SoftmaxCrossEntropy
+    raw : ndarray of shape (n, o)
+    y : ndarray of int of shape (n,)
+    weight : ndarray of shape (n,)
+    start : float
+        A temperature to start from, such as that of the epoch before.
+
+    Returns
+    -------
+    temperature, loss : float
+    """
+    total, inverse = float(weight.sum()), 1 / start
+    for _ in range(20):
+        derivatives = loss.scale_derivatives(raw, y, inverse)
+        value, slope, curvature = (float(weight @ d) / total for d in derivatives)
+        # a step of Newton's method, at most a factor of three: far out it overshoots
+        step = -slope / max(curvature, 1e-300)
+        target = min(max(inverse + step, inverse / 3), inverse * 3)
+        target = min(max(target, 1 / 20), 20.0)
+        if abs(target - inverse) < 1e-3 * inverse:
+            break
+        inverse = target
+    return 1 / inverse, value
 
 
 def _log_mean_exp(log_proba: Array) -> Array:

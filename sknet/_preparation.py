@@ -10,7 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from sknet._columns import ColumnStatistics, column_statistics
-from sknet._rows import DistinctRows, canonical_order, distinct_rows, hold_out
+from sknet._rows import (
+    DistinctRows,
+    canonical_order,
+    deal_folds,
+    distinct_rows,
+    hold_out,
+)
 from sknet._training import Dataset
 from sknet._validation import class_weights
 
@@ -20,6 +26,7 @@ class Prepared(NamedTuple):
 
     data: Dataset
     held_out: Dataset | None
+    fold: np.ndarray | None  # (n,) the member that does not train on each row
     statistics: ColumnStatistics | None
     direction: np.ndarray  # (d,) which way round each column counts
     class_rank: np.ndarray  # (n_classes,)
@@ -64,18 +71,16 @@ def prepare(settings, labelled, classes, *, statistics=None, split_rng=None):
     canonical = canonical_order(X, distinct, y, len(classes), of_all)
     distinct = _take(distinct, canonical.order)
 
-    held_out = None
-    if split_rng is not None:
-        training, part = hold_out(
-            y[distinct.rows],
-            settings.validation_fraction,
-            canonical.class_rank,
-            split_rng,
-        )
-        held_out = _take(distinct, part) if len(part) else None
-        distinct = _take(distinct, training)
-        if held_out is None:
-            _warn_no_hold_out()
+    held_out = fold = None
+    codes, rank = y[distinct.rows], canonical.class_rank
+    if split_rng is not None and np.bincount(codes).max() < 2:
+        _warn_no_hold_out()
+    elif split_rng is not None and settings.n_estimators > 1:
+        fold = deal_folds(codes, settings.n_estimators, rank, split_rng)
+    elif split_rng is not None:
+        fraction = settings.validation_fraction
+        training, part = hold_out(codes, fraction, rank, split_rng)
+        held_out, distinct = _take(distinct, part), _take(distinct, training)
     if settings.standardize and statistics is None:
         # nothing of a held-out row may be in what training sees, not even in the mean
         statistics = of_all if held_out is None else column_statistics(X, *distinct)
@@ -84,6 +89,7 @@ def prepare(settings, labelled, classes, *, statistics=None, split_rng=None):
     return Prepared(
         _dataset(X, y, distinct, seen),
         held_out and _dataset(X, y, held_out, seen),
+        fold,
         statistics,
         canonical.orientation,
         canonical.class_rank,
@@ -107,6 +113,7 @@ def prepare_batch(settings, labelled, classes, *, statistics=None, seen=None):
     distinct = _take(distinct, canonical.order)
     return Prepared(
         _dataset(X, y, distinct, seen),
+        None,
         None,
         statistics,
         canonical.orientation,

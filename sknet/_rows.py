@@ -1,18 +1,15 @@
 """Rows as a weighted set: distinct, in an order that only their content decides.
 
 A fit is a function of the weighted data, not of how it is written down. Three steps see
-to that before anything random happens, with indices and weights only, never a copy of
-X:
+to that before anything random happens, with indices and weights, never a copy of X:
 
-1. ``distinct_rows`` drops rows of weight zero and merges equal (x, y) rows, weights
-added.
-   A hash of the bits finds them and a comparison verifies. From here on, weight 3 and
-   three copies are the same arrays, bit for bit.
+1. ``distinct_rows`` drops rows of weight zero and merges equal (x, y) rows, adding
+   their weights. A hash of the bits finds them and a comparison verifies. From here
+   on, weight 3 and three copies are the same arrays, bit for bit.
 2. ``canonical_order`` sorts what is left by one fixed projection of the standardized
-rows.
-   The hash could do that too, but the projection does not change when a column is
-   shifted or rescaled, and ``orientation`` makes up for a column that is turned round.
-3. ``hold_out`` splits by class, in that order.
+   rows. The hash could do that too, but the projection does not change when a column
+   is shifted or rescaled, and ``orientation`` makes up for one that is turned round.
+3. ``hold_out`` or ``deal_folds`` splits by class, in that order.
 """
 
 from typing import NamedTuple
@@ -225,3 +222,23 @@ def hold_out(y, fraction, class_rank, rng):
             n_held_out = min(max(n_held_out, 1), len(members) - 1)
             held_out[rng.permutation(members)[:n_held_out]] = True
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def deal_folds(y, n_folds, class_rank, rng):
+    """Fold (n,) of each row: stratified, of sizes that differ by one at most.
+
+    The classes are dealt one after the other, each shuffled, as cards are: a class with
+    fewer rows than folds spreads over some, and a single row is in a single fold.
+
+    Parameters
+    ----------
+    y : ndarray of int of shape (n,)
+    n_folds : int
+    class_rank : ndarray of int of shape (n_classes,)
+        The classes' order of dealing, which must not depend on their names.
+    rng : numpy.random.Generator
+    """
+    dealt = [rng.permutation(np.flatnonzero(y == c)) for c in np.argsort(class_rank)]
+    fold = np.empty(len(y), np.intp)
+    fold[np.concatenate(dealt)] = np.arange(len(y)) % n_folds
+    return fold

@@ -38,6 +38,7 @@ class Dataset(NamedTuple):
 class Batch(NamedTuple):
     """One minibatch, in buffers that the next one overwrites."""
 
+    rows: NDArray[np.intp]  # (m,) positions in the dataset
     X: Inputs  # (m, d)
     targets: Array  # (m, o)
     weight: Array  # (1 or k, m, 1), divided by the number of rows it is averaged over
@@ -117,7 +118,7 @@ class Minibatches:
         self.loss.encode(self._y[part], targets)
         n = len(self._rows) if self.whole else m
         np.multiply(self._weight[:, part], 1 / n, out=weight)
-        return Batch(self._gather(rows), targets, weight)
+        return Batch(self._order[part], self._gather(rows), targets, weight)
 
     def _gather(self, rows: NDArray[np.intp]) -> Inputs:
         """Network inputs for these rows of X."""
@@ -148,6 +149,8 @@ class Monitor:
     patience : float
         Epochs in a row without an improvement by ``tol`` that make a plateau.
     tol : float
+    on_best : callable or None
+        Called when an epoch is the best so far.
     on_plateau : callable or None
         Returns True if training may go on after all, at a lower rate.
     report : callable or None
@@ -162,6 +165,7 @@ class Monitor:
         decides: bool = False,
         patience: float = math.inf,
         tol: float = 0.0,
+        on_best: Callable[[], None] | None = None,
         on_plateau: Callable[[], bool] | None = None,
         report: Callable[[int, float, float | None], None] | None = None,
     ) -> None:
@@ -170,6 +174,7 @@ class Monitor:
         self.decides = decides and validate is not None
         self.patience = patience
         self.tol = tol
+        self.on_best = on_best
         self.on_plateau = on_plateau
         self.report = report
         self.loss_curve: list[float] = []
@@ -200,6 +205,8 @@ class Monitor:
             self.best_loss = watched
             self.best_epoch = self.n_epochs
             self.best_params[:] = self.params
+            if self.on_best is not None:
+                self.on_best()
         if self.report is not None:
             self.report(self.n_epochs, train_loss, validation_loss)
         return self._out_of_patience(watched)
@@ -297,11 +304,13 @@ def fit_stochastic(
     max_iter: int,
     first_step: int = 0,
     dropout_rng: np.random.Generator | None = None,
+    collect: Callable[[NDArray[np.intp], Array], None] | None = None,
 ) -> int:
     """At most ``max_iter`` epochs of minibatch steps; the last weights stay in place.
 
-    A step that is not finite takes the weights of the last good epoch back, halves the
-    rate and goes on. Returns how often that happened; 64 times ends it as "diverged".
+    ``collect(rows, raw)`` is given each batch's positions and logits. A step that is
+    not finite takes the weights of the last good epoch back, halves the rate and goes
+    on. Returns how often that happened; 64 times ends it as "diverged".
     """
     good = _LastGood(network.params)
     step = first_step
@@ -312,7 +321,7 @@ def fit_stochastic(
                 monitor.stop_reason = "diverged"
                 return good.n_recoveries
             loss, step = _one_epoch(
-                network, batches, optimizer, schedule, good, step, dropout_rng
+                network, batches, optimizer, schedule, good, step, dropout_rng, collect
             )
         if monitor.end_epoch(loss):
             break
@@ -327,14 +336,17 @@ def _one_epoch(
     good: _LastGood,
     step: int,
     rng: np.random.Generator | None,
+    collect: Callable[[NDArray[np.intp], Array], None] | None,
 ) -> tuple[float | None, int]:
     """One pass; its mean loss over rows and members, None if it must be run again."""
     total, n_seen = 0.0, 0
-    for X, targets, weight in batches:
+    for rows, X, targets, weight in batches:
         loss = network.loss_gradient(X, targets, weight, rng)
         if not math.isfinite(loss):
             good.restore(optimizer)
             continue
+        if collect is not None:
+            collect(rows, network.workspace(len(rows)).raw)
         network.add_penalty_gradient()
         rate = good.rate_factor * schedule(step)
         optimizer.step(network.params, network.grads, rate)
@@ -370,7 +382,7 @@ def fit_lbfgs(
         network.params[:] = theta
         loss = network.penalty()
         total_grads.fill(0)
-        for X, targets, weight in only or batches:
+        for _, X, targets, weight in only or batches:
             loss += network.loss_gradient(X, targets, weight)
             np.add(total_grads, network.grads, out=total_grads)
         network.grads[:] = total_grads

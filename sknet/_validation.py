@@ -102,7 +102,7 @@ RULES = {
     "warm_start": _boolean(),
     "momentum": _real(0, 1, "left"),
     "nesterovs_momentum": _boolean(),
-    "early_stopping": _boolean(),
+    "early_stopping": _either(_one_of("auto"), _boolean()),
     "validation_fraction": _real(0, 1, "neither"),
     "beta_1": _real(0, 1, "left"),
     "beta_2": _real(0, 1, "left"),

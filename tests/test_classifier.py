@@ -95,7 +95,7 @@ def test_fitted_weights_give_mlp_classifiers_probabilities(rng, activation, n_cl
 @SHORT_FITS
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_full_batch_steps_are_mlp_classifiers(rng, solver):
-    """From the same start, 30 full-batch steps lead MLPClassifier to the same weights."""
+    """From the same start, 30 full-batch steps lead to MLPClassifier's weights."""
     X, y = problem(rng)
     Z = StandardScaler().fit_transform(X)
     shared = {"solver": solver, "alpha": 0.0, "learning_rate_init": 0.01, "tol": 0.0}
@@ -207,7 +207,8 @@ def test_weighted_prior_is_learnt_at_any_batch_size(batch_size):
             4,
             batch_size=batch_size,
             max_iter=300,
-            learning_rate_init=0.05,
+            learning_rate_init=0.02,
+            alpha=10.0,
             random_state=0,
         ).fit(X, y, weight)
     np.testing.assert_allclose(clf.predict_proba(X)[:, 1], 0.9, atol=0.01)
@@ -222,7 +223,7 @@ def test_joint_members_are_separate_fits(rng, solver):
     """From the same starts and batches, k members train as k lone networks do."""
     X, y = problem(rng)
     common = {"solver": solver, "dtype": "float64", "random_state": 0, "max_iter": 6}
-    common |= {"hidden_layer_size": 8, "batch_size": 32}
+    common |= {"hidden_layer_size": 8, "batch_size": 32, "early_stopping": False}
     joint = TwoLayerClassifier(n_estimators=3, **common)
     start = TwoLayerClassifier(
         **{**joint.get_params(), "learning_rate_init": 1e-300, "solver": "sgd"}
@@ -241,7 +242,7 @@ def test_joint_members_are_separate_fits(rng, solver):
         lone._state.pop("optimizer")
         lone._state.pop("solver")
         lone._state.pop("streams")
-        lone.set_params(learning_rate_init=0.003, max_iter=6, solver=solver).fit(X, y)
+        lone.set_params(learning_rate_init=0.01, max_iter=6, solver=solver).fit(X, y)
         for i in range(2):
             np.testing.assert_allclose(
                 joint.coefs_[i][j], lone.coefs_[i], rtol=1e-6, atol=1e-8
@@ -257,6 +258,7 @@ STREAM = {
     "batch_size": 32,
     "learning_rate": "constant",
     "dropout": 0.1,
+    "early_stopping": False,
     "random_state": 0,
 }
 
@@ -301,7 +303,7 @@ def test_a_warm_start_keeps_its_validation_split(rng):
         TwoLayerClassifier(max_iter=3, warm_start=True, **options).fit(X, y).fit(X, y)
     )
     np.testing.assert_allclose(
-        warm.validation_loss_curve_, longer.validation_loss_curve_, rtol=1e-12
+        warm.validation_loss_curve_, longer.validation_loss_curve_, rtol=1e-6
     )
 
 
@@ -359,6 +361,7 @@ def test_the_four_predictions_agree(rng, n_classes, n_estimators):
 def test_probabilities_are_the_members_mean(rng):
     X, y = problem(rng)
     clf = TwoLayerClassifier(random_state=0, **SMALL).fit(X, y)
+    clf.temperature_ = 1.0
     Z = Standardizer(clf.mean_, clf.scale_, 3.0, np.float64).take(X, slice(None))[0]
     members = []
     for W1, W2, b1, b2 in zip(*clf.coefs_, *clf.intercepts_, strict=True):
@@ -415,8 +418,9 @@ def test_a_given_validation_set_is_the_one_that_is_watched(rng):
 def test_a_validation_set_without_early_stopping_only_watches(rng):
     X, y = problem(rng)
     X, X_val, y, y_val = train_test_split(X, y, random_state=0)
-    plain = TwoLayerClassifier(random_state=0, **SMALL).fit(X, y)
-    watched = TwoLayerClassifier(random_state=0, **SMALL)
+    options = {"random_state": 0, "early_stopping": False, **SMALL}
+    plain = TwoLayerClassifier(**options).fit(X, y)
+    watched = TwoLayerClassifier(**options)
     watched.fit(X, y, X_val=X_val, y_val=y_val)
     np.testing.assert_array_equal(params(watched), params(plain))
     assert len(watched.validation_loss_curve_) == SMALL["max_iter"]

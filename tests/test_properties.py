@@ -97,7 +97,7 @@ def test_order_container_and_layout_change_no_bit(seed, standardize):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_sparse_rows_in_any_order_and_weight(seed):
     rng = np.random.default_rng(seed)
-    X = sp.random_array((100, 12), density=0.3, rng=rng, format="csr")
+    X = sp.csr_array(rng.random((100, 12)) * (rng.random((100, 12)) < 0.3))
     y = (X.toarray()[:, :3].sum(axis=1) > 0.4).astype(int)
     weight = rng.integers(0, 4, size=100)
     repeated = rng.permutation(np.repeat(np.arange(100), weight))

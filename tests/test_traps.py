@@ -110,7 +110,7 @@ def test_05_rare_classes_are_in_training_and_validation(seed, monkeypatch):
     _ValidationLoss, _Minibatches = _fitting.ValidationLoss, _fitting.Minibatches
     monkeypatch.setattr(_fitting, "ValidationLoss", spy)
     monkeypatch.setattr(_fitting, "Minibatches", spy_batches)
-    options = {**SMALL, "random_state": seed}
+    options = {**SMALL, "random_state": seed, "n_estimators": 1}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         TwoLayerClassifier(early_stopping=True, **options).fit(X, y)
@@ -125,10 +125,11 @@ def test_06_one_column_times_ten_thousand_on_iris():
     X = X * [1, 1, 1e4, 1]
     clf = TwoLayerClassifier(random_state=0)
     assert cross_val_score(clf, X, y, cv=5).mean() >= 0.95
-    with pytest.warns(UserWarning, match=r"standardize=False.*2 \(up to"):
-        TwoLayerClassifier(standardize=False, learning_rate_init=1e-6, **SMALL).fit(
-            X, y
-        )
+    with (
+        pytest.warns(UserWarning, match=r"standardize=False.*2 \(up to"),
+        pytest.warns(ConvergenceWarning),
+    ):
+        TwoLayerClassifier(standardize=False, **SMALL).fit(X, y)
 
 
 def test_07_a_frame_with_early_stopping_raises_no_warning():
@@ -229,6 +230,7 @@ def test_12_a_big_uint8_array_is_not_copied():
 def test_13_k_partial_fits_are_k_epochs():
     X, y = blobs()
     options = {"batch_size": 32, "learning_rate": "constant", "random_state": 0}
+    options["early_stopping"] = False
     whole = TwoLayerClassifier(max_iter=6, **options).fit(X, y)
     stream = TwoLayerClassifier(**options)
     for _ in range(6):

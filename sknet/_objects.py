@@ -1,0 +1,81 @@
+"""The estimator's settings as objects: here, once, strings are looked at.
+
+Also the way back from fitted attributes to the network that they describe.
+"""
+
+from sknet._activations import IDENTITY, LOGISTIC, RELU, TANH
+from sknet._losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from sknet._network import Shape, TwoLayerNetwork
+from sknet._optimizers import SGD, Adam
+from sknet._schedules import Adaptive, Constant, InverseScaling, WarmupCosine
+from sknet._standardizer import Standardizer
+
+ACTIVATIONS = {"relu": RELU, "tanh": TANH, "logistic": LOGISTIC, "identity": IDENTITY}
+
+
+def loss_for(n_classes):
+    """One sigmoid output for two classes, else a softmax output for each."""
+    return SigmoidCrossEntropy() if n_classes == 2 else SoftmaxCrossEntropy(n_classes)
+
+
+def fitted_shape(attributes):
+    """The network's sizes, from an estimator's fitted attributes."""
+    structure = attributes["_state"]["structure"]
+    return Shape(
+        attributes["n_features_in_"],
+        structure["hidden_layer_size"],
+        loss_for(len(attributes["classes_"])).n_outputs,
+        structure["n_estimators"],
+    )
+
+
+def fitted_network(attributes):
+    """Network and standardizer from fitted attributes: views, no copy."""
+    params, structure = attributes["_params"], attributes["_state"]["structure"]
+    network = TwoLayerNetwork(
+        fitted_shape(attributes),
+        params,
+        ACTIVATIONS[structure["activation"]],
+        loss_for(len(attributes["classes_"])),
+    )
+    standardizer = Standardizer(
+        attributes["mean_"], attributes["scale_"], structure["squash"], params.dtype
+    )
+    return network, standardizer
+
+
+def optimizer_for(settings, network):
+    """Make a new optimizer for the network's parameters."""
+    if settings.solver == "sgd":
+        return SGD(
+            network.params,
+            momentum=settings.momentum,
+            nesterov=settings.nesterovs_momentum,
+        )
+    return Adam(
+        network.params,
+        beta_1=settings.beta_1,
+        beta_2=settings.beta_2,
+        epsilon=settings.epsilon,
+        alpha=settings.alpha,
+        n_decayed=network.shape.n_weights,
+    )
+
+
+def schedule_for(settings, n_steps):
+    """Make the learning rate's course over ``n_steps`` updates."""
+    rate = settings.learning_rate_init
+    makers = {
+        "constant": lambda: Constant(rate),
+        "invscaling": lambda: InverseScaling(rate, settings.power_t),
+        "adaptive": lambda: Adaptive(rate),
+        "cosine": lambda: WarmupCosine(rate, n_steps),
+    }
+    return makers[settings.learning_rate]()
+
+
+def batch_size_for(settings, n):
+    """A twentieth of the n rows, between 16 and 256, unless a number is given."""
+    if settings.batch_size == "auto":
+        return min(max(n // 20, 16), 256)
+    return settings.batch_size

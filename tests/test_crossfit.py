@@ -1,0 +1,250 @@
+"""Cross-fitted members: honest out-of-fold logits, their loss, their temperature."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.optimize import minimize_scalar
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_digits, make_classification
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import log_loss
+from sklearn.model_selection import cross_val_predict, train_test_split
+
+from sknet import TwoLayerClassifier
+from sknet._crossfit import OutOfFold, member_weights
+from sknet._losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, fit_temperature
+from sknet._rows import deal_folds
+
+SMALL = {"hidden_layer_size": 16, "early_stopping": True, "random_state": 0}
+
+
+def spy_on(monkeypatch):
+    """Collect every OutOfFold that a fit makes."""
+    made = []
+
+    class Spy(OutOfFold):
+        def __init__(self, *args):
+            super().__init__(*args)
+            made.append(self)
+
+    monkeypatch.setattr("sknet._fitting.OutOfFold", Spy)
+    return made
+
+
+def problem(n=300, n_classes=3, seed=0, **options):
+    return make_classification(
+        n, 8, n_informative=6, n_classes=n_classes, random_state=seed, **options
+    )
+
+
+@pytest.mark.parametrize("n_folds", [2, 5, 8])
+@pytest.mark.parametrize("counts", [[100, 50, 50], [1, 1, 1], [3, 40, 1, 7], [2]])
+def test_folds_are_stratified_and_of_one_size(rng, n_folds, counts):
+    y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    fold = deal_folds(y, n_folds, rng.permutation(len(counts)), rng)
+    sizes = np.bincount(fold, minlength=n_folds)
+    assert sizes.max() - sizes.min() <= 1
+    for label, count in enumerate(counts):
+        in_fold = np.bincount(fold[y == label], minlength=n_folds)
+        assert in_fold.sum() == count
+        assert in_fold.max() - in_fold.min() <= 1
+
+
+def test_members_ignore_their_fold_and_have_mean_weight_one(rng):
+    weight, fold = rng.uniform(0.5, 2, size=(1, 40)), np.arange(40) % 4
+    weights = member_weights(weight, fold, 4)
+    for j in range(4):
+        assert not weights[j, fold == j].any()
+        ratio = weights[j, fold != j] / weight[0, fold != j]
+        np.testing.assert_allclose(ratio, ratio[0])
+    np.testing.assert_allclose(weights.mean(axis=1), 1)
+
+
+def test_a_member_without_rows_of_its_own_trains_on_all():
+    weights = member_weights(np.ones((1, 1)), np.array([0]), 2)
+    np.testing.assert_array_equal(weights, [[1.0], [1.0]])
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_out_of_fold_logits_are_those_of_the_members(monkeypatch, solver, kind):
+    """Recomputed by the textbook from the weights of a last epoch that moved little."""
+    made = spy_on(monkeypatch)
+    X, y = problem()
+    container = sp.csr_array if kind == "sparse" else np.asarray
+    clf = TwoLayerClassifier(
+        solver=solver, n_estimators=4, max_iter=15, n_iter_no_change=100, **SMALL
+    )
+    clf.fit(container(X), y)
+    (spy,) = made
+    rows, fold, z = spy.data.rows, spy.fold, (X - clf.mean_) / clf.scale_
+    z /= np.sqrt(1 + (z / 3) ** 2)
+    (W1, W2), (b1, b2) = clf.coefs_, clf.intercepts_
+    expected = np.array(
+        [
+            np.maximum(z[i] @ W1[j] + b1[j], 0) @ W2[j] + b2[j]
+            for i, j in zip(rows, fold, strict=True)
+        ]
+    )
+    if solver == "lbfgs" or clf.best_iter_ == clf.n_iter_:
+        np.testing.assert_allclose(spy.raw, expected, atol=0.05)
+    spy.network.params[:] = clf._params
+    spy.predict_all()
+    np.testing.assert_allclose(spy.raw, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 4])
+def test_the_calibrated_loss_is_the_log_loss_at_its_temperature(rng, n_classes):
+    loss = SigmoidCrossEntropy() if n_classes == 2 else SoftmaxCrossEntropy(n_classes)
+    raw = 4 * rng.normal(size=(500, loss.n_outputs))
+    y, weight = rng.integers(0, n_classes, size=500), rng.uniform(0.1, 2, size=500)
+    temperature, value = fit_temperature(loss, raw, y, weight)
+    log_proba = loss.log_mean_proba(raw[np.newaxis] / temperature)
+    expected = -np.average(log_proba[np.arange(500), y], weights=weight)
+    assert value == pytest.approx(expected, rel=1e-4)
+    found = minimize_scalar(
+        lambda log_t: (
+            -np.average(
+                loss.log_mean_proba(raw[np.newaxis] * np.exp(-log_t))[
+                    np.arange(500), y
+                ],
+                weights=weight,
+            )
+        ),
+        bounds=(-np.log(20), np.log(20)),
+        method="bounded",
+    )
+    assert value == pytest.approx(found.fun, rel=1e-5, abs=1e-12)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_derivatives_by_the_scale_are_central_differences(rng, n_classes):
+    loss = SigmoidCrossEntropy() if n_classes == 2 else SoftmaxCrossEntropy(n_classes)
+    raw = 2 * rng.normal(size=(50, loss.n_outputs))
+    y, step = rng.integers(0, n_classes, size=50), 1e-4
+    low, mid, high = (
+        loss.scale_derivatives(raw, y, 0.7 + d)[0] for d in (-step, 0, step)
+    )
+    _, slope, curvature = loss.scale_derivatives(raw, y, 0.7)
+    np.testing.assert_allclose(slope, (high - low) / (2 * step), atol=1e-6)
+    np.testing.assert_allclose(
+        curvature, (high - 2 * mid + low) / step**2, rtol=1e-4, atol=1e-6
+    )
+
+
+def test_planted_labels_are_never_seen_by_their_out_of_fold_member(monkeypatch):
+    """Random labels on far-out rows are learnt by heart, but not out of fold."""
+    made = spy_on(monkeypatch)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 30))
+    y = rng.integers(0, 2, size=400)  # nothing but chance: memory is all there is
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clf = TwoLayerClassifier(
+            max_iter=200, n_iter_no_change=1000, early_stopping=True, random_state=0
+        ).fit(X, y)
+    (spy,) = made
+    seen = clf.predict(X)
+    last = spy.raw[:, 0] > 0
+    hits = (last == y[spy.data.rows]).mean()
+    assert clf.loss_curve_[-1] < 0.1  # the members know their own rows by heart
+    assert abs(hits - 0.5) < 3 * 0.5 / np.sqrt(400)
+    assert clf.best_validation_loss_ > 0.68
+    assert seen.shape == y.shape
+
+
+def test_out_of_fold_loss_tells_the_test_loss():
+    """It estimates the loss of a single member; the members' mean is better."""
+    X, y = load_digits(return_X_y=True)
+    X, X_test, y, y_test = train_test_split(X, y, random_state=0)
+    clf = TwoLayerClassifier(early_stopping=True, random_state=0).fit(X, y)
+    test = log_loss(y_test, clf.predict_proba(X_test))
+    assert test < clf.best_validation_loss_ * 1.1
+    again = TwoLayerClassifier(n_estimators=1, max_iter=clf.best_iter_, random_state=0)
+    proba = cross_val_predict(again, X, y, cv=8, method="predict_proba")
+    assert clf.best_validation_loss_ == pytest.approx(log_loss(y, proba), rel=0.25)
+
+
+def test_dropout_gets_a_pass_without_masks(monkeypatch):
+    made = spy_on(monkeypatch)
+    X, y = problem()
+    TwoLayerClassifier(dropout=0.4, max_iter=5, **SMALL).fit(X, y)
+    (spy,) = made
+    judged = spy.raw.copy()
+    spy.predict_all()
+    np.testing.assert_array_equal(spy.raw, judged)
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("true", [0.3, 1.0, 4.0])
+def test_the_temperature_is_the_one_the_labels_were_drawn_at(rng, n_classes, true):
+    loss = SigmoidCrossEntropy() if n_classes == 2 else SoftmaxCrossEntropy(n_classes)
+    raw = 3 * rng.normal(size=(20_000, loss.n_outputs))
+    proba = loss.mean_proba(raw[np.newaxis] / true)
+    y = (proba.cumsum(axis=1) < rng.random((len(proba), 1))).sum(axis=1)
+    found, _ = fit_temperature(loss, raw, y, np.ones(len(y)))
+    assert found == pytest.approx(true, rel=0.06)
+
+
+def test_the_temperature_is_that_of_the_best_epoch(monkeypatch):
+    made = spy_on(monkeypatch)
+    temperatures = []
+
+    def record(self):
+        loss = calibrate(self)
+        temperatures.append(self.temperature)
+        return loss
+
+    calibrate = OutOfFold.calibrate
+    monkeypatch.setattr(OutOfFold, "calibrate", record)
+    X, y = problem(flip_y=0.2)
+    clf = TwoLayerClassifier(learning_rate_init=0.02, max_iter=30, **SMALL).fit(X, y)
+    assert len(made) == 1
+    assert len(temperatures) == clf.n_iter_
+    assert clf.temperature_ == temperatures[clf.best_iter_ - 1] != 1.0
+
+
+def test_predictions_are_made_at_the_temperature():
+    X, y = problem(n_classes=2)
+    clf = TwoLayerClassifier(n_estimators=1, random_state=0).fit(X, y)
+    logit = clf.decision_function(X)
+    clf.temperature_ = 2.5
+    np.testing.assert_allclose(clf.decision_function(X), logit / 2.5, rtol=1e-12)
+    expected = 1 / (1 + np.exp(-logit / 2.5))
+    np.testing.assert_allclose(clf.predict_proba(X)[:, 1], expected, rtol=1e-12)
+
+
+def test_a_given_validation_set_wins_over_folds():
+    X, y = problem()
+    clf = TwoLayerClassifier(max_iter=10, **SMALL)
+    clf.fit(X[:200], y[:200], X_val=X[200:], y_val=y[200:])
+    assert clf.temperature_ == 1.0
+    raw_loss = log_loss(y[200:], clf.predict_proba(X[200:]))
+    assert clf.best_validation_loss_ == pytest.approx(raw_loss, rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("n", [2, 3, 5])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_fewer_rows_than_folds(n, solver):
+    X = np.arange(n, dtype=float)[:, np.newaxis]
+    y = np.arange(n) // 2
+    clf = TwoLayerClassifier(solver=solver, **SMALL).fit(X, y)
+    assert np.isfinite(clf.predict_proba(X)).all()
+    assert clf.best_validation_loss_ is not None
+
+
+def test_out_of_fold_calibration_helps_like_an_outer_one():
+    """Noisy labels: an uncalibrated network is over-confident, ours is not."""
+    X, y = problem(1200, n_classes=2, flip_y=0.3)
+    X, X_test, y, y_test = train_test_split(X, y, random_state=0)
+    clf = TwoLayerClassifier(early_stopping=True, random_state=0).fit(X, y)
+    plain = TwoLayerClassifier(max_iter=100, random_state=0).fit(X, y)
+    outer = CalibratedClassifierCV(
+        TwoLayerClassifier(n_estimators=2, max_iter=100, random_state=0), cv=3
+    ).fit(X, y)
+    losses = [log_loss(y_test, m.predict_proba(X_test)) for m in (clf, plain, outer)]
+    assert losses[0] < losses[1]
+    assert losses[0] < losses[2] * 1.05
