@@ -1,4 +1,4 @@
-"""Seeds, and the environment that scikit-learn's array API checks ask for."""
+"""Seeds, threads, and what scikit-learn's array API checks ask of the environment."""
 
 import os
 
@@ -6,6 +6,7 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before SciPy is imported
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 DEFAULT_SEEDS = (0,)
 ALL_SEEDS = tuple(range(20))
@@ -30,3 +31,10 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture
 def rng(global_random_seed):
     return np.random.default_rng(global_random_seed)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_blas_thread():
+    """Products as small as those of tests only lose by waiting for a second thread."""
+    with threadpool_limits(1):
+        yield

@@ -528,10 +528,12 @@ def test_lbfgs_has_no_partial_fit(X, y):
     assert hasattr(clf.set_params(solver="sgd"), "partial_fit")
 
 
+@pytest.mark.parametrize("n_estimators", [1, 3])
 @pytest.mark.parametrize("copies", [1, 3])
-def test_early_stopping_without_rows_to_spare_says_so_once(X, y, copies):
+def test_early_stopping_without_rows_to_spare_says_so_once(X, y, copies, n_estimators):
     few = np.repeat([y.argmin(), y.argmax()], copies)  # a row of each class
-    clf = small_net(early_stopping=True, max_iter=20)
+    settings = {"n_estimators": n_estimators, "max_iter": 20}
+    clf = small_net(**settings, early_stopping=True)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         clf.fit(X[few], y[few])
@@ -539,7 +541,7 @@ def test_early_stopping_without_rows_to_spare_says_so_once(X, y, copies):
     assert "early_stopping needs a class with at least two" in str(caught[0].message)
     assert caught[0].filename == __file__
     assert clf.validation_loss_curve_ is None
-    expected = small_net(max_iter=20).fit(X[few], y[few])
+    expected = small_net(**settings).fit(X[few], y[few])
     assert_array_equal(clf.predict_proba(X), expected.predict_proba(X))
 
 
@@ -638,10 +640,12 @@ def test_an_interrupted_fit_keeps_the_finished_epochs(
     assert clf.partial_fit(X, y).n_iter_ == 4
 
 
-def test_an_interrupted_fit_keeps_the_best_epoch(X, y, monkeypatch):
-    settings = {"early_stopping": True, "learning_rate": "constant", "max_iter": 8}
-    whole = small_net(**settings).fit(X, y)
-    clf = small_net(**settings).set_params(max_iter=30)
+@pytest.mark.parametrize("n_estimators", [1, 3])
+def test_an_interrupted_fit_keeps_the_best_epoch(X, y, monkeypatch, n_estimators):
+    settings = {"early_stopping": True, "n_estimators": n_estimators}
+    settings |= {"learning_rate": "constant", "n_iter_no_change": 99}
+    whole = small_net(**settings, max_iter=8).fit(X, y)
+    clf = small_net(**settings, max_iter=30)
     interrupt(lambda: clf.fit(X, y), monkeypatch, Monitor, "end_epoch", 8)
     assert clf.stop_reason_ == "interrupted"
     assert clf.n_iter_ == 8

@@ -8,7 +8,6 @@ from sklearn.utils.estimator_checks import (
     check_estimator,
     check_inplace_ensure_writeable,
 )
-from threadpoolctl import threadpool_limits
 
 from sknet import TwoLayerClassifier
 
@@ -25,13 +24,6 @@ FEWEST_CHECKS = 60  # 63 in scikit-learn 1.7: a suite that shrinks must not go u
 
 # many checks give a network pure noise or a single epoch: it cannot beat the prior
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Products of this size only lose by waiting for a second thread."""
-    with threadpool_limits(1):
-        yield
 
 
 @pytest.fixture(params=CONFIGURATIONS.values(), ids=CONFIGURATIONS)

@@ -276,7 +276,9 @@ def through_memory_map(clf, tmp_path):
     return joblib.load(tmp_path / "clf.joblib", mmap_mode="r")
 
 
-@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize(
+    "settings", [{}, {"warm_start": True}, {"early_stopping": True}], ids=str
+)
 @pytest.mark.parametrize(
     "duplicate",
     [
@@ -286,9 +288,9 @@ def through_memory_map(clf, tmp_path):
         through_memory_map,
     ],
 )
-def test_copies_predict_and_go_on_alike(iris, tmp_path, duplicate, warm_start):
+def test_copies_predict_and_go_on_alike(iris, tmp_path, duplicate, settings):
     X, y = iris
-    clf = small_net(random_state=None, warm_start=warm_start).fit(X, y)
+    clf = small_net(random_state=None, **settings).fit(X, y)
     fitted = clf.predict_proba(X)
     copied = duplicate(clf, tmp_path)
     assert_array_equal(copied.predict_proba(X), fitted, strict=True)
@@ -416,13 +418,15 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize(
+    "settings", [{}, {"solver": "lbfgs"}, {"early_stopping": True}], ids=str
+)
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-def test_layout_changes_no_bit(iris, tmp_path, layout, solver):
+def test_layout_changes_no_bit(iris, tmp_path, layout, settings):
     X, y = iris
-    expected = small_net(solver=solver).fit(X, y).predict_proba(X)
+    expected = small_net(**settings).fit(X, y).predict_proba(X)
     other = layout(X.copy(), tmp_path)
-    found = small_net(solver=solver).fit(other, y).predict_proba(other)
+    found = small_net(**settings).fit(other, y).predict_proba(other)
     assert_array_equal(found, expected, strict=True)
 
 
