@@ -301,7 +301,7 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
             )
             known = None if previous is None else self.classes_
             classes, labelled = _validation.encode(labelled, known)
-            _validation.check_class_weight(self.class_weight, classes)
+            _validation.check_class_weight(self.class_weight, classes, labelled)
             validation = _validation.check_validation_set(
                 self, classes, X_val, y_val, sample_weight_val
             )
@@ -357,7 +357,7 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
             known = None if previous is None else self.classes_
             classes = _validation.classes_of_stream(classes, known)
             classes, labelled = _validation.encode(labelled, classes)
-            _validation.check_class_weight(self.class_weight, classes)
+            _validation.check_class_weight(self.class_weight, classes, labelled)
             attributes, interruption = _fitting.partial_fit(
                 SimpleNamespace(**self.get_params(deep=False)),
                 labelled,

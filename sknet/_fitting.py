@@ -111,7 +111,8 @@ def fit(settings, labelled, classes, validation, previous):
         outcome = session.run_lbfgs(held_out)
     else:
         outcome = session.run_stochastic(held_out)
-    _warn_if_in_trouble(settings, outcome, prepared.data, held_out, len(classes))
+    if outcome.interruption is None:
+        _warn_if_in_trouble(settings, outcome, prepared.data, held_out, len(classes))
     attributes = session.publish(outcome, keep_state=settings.warm_start)
     return attributes, outcome.interruption
 
@@ -280,10 +281,15 @@ class Session:
                     raise
                 monitor.stop_reason, interruption = "interrupted", error
             _reporting.stopped(self.settings.verbose, monitor)
-            shape.set_member(params, j, monitor.best_params)
-            histories.append(monitor.history())
+            if monitor.n_epochs:
+                shape.set_member(params, j, monitor.best_params)
+                histories.append(monitor.history())
             if interruption is not None:
+                self._fill_up(params, len(histories))
                 break
+        history = mean_history(histories)
+        if interruption is not None:
+            history = history._replace(stop_reason="interrupted")
         out_of_fold = self._out_of_fold(self.network(params))
         if out_of_fold is not None:
             out_of_fold.predict_all()
@@ -293,11 +299,17 @@ class Session:
             params,
             params,
             {},
-            mean_history(histories),
+            history,
             out_of_fold and out_of_fold.best_temperature,
             0,
             interruption,
         )
+
+    def _fill_up(self, params, n_trained):
+        """Give members that were not reached the weights of the first one."""
+        first = self.shape.member(params, 0)
+        for j in range(n_trained, self.shape.n_members):
+            self.shape.set_member(params, j, first)
 
     def _fit_lbfgs(self, network, monitor, data):
         """Train a lone member on all rows, in blocks of bounded size."""

@@ -131,16 +131,8 @@ def _distinct(labelled, n_classes):
 
 
 def _weigh(distinct, y, factors):
-    """Times the class weights; what comes to zero is dropped.
-
-    Raises
-    ------
-    ValueError
-        If nothing is left.
-    """
+    """Times the class weights; what comes to zero is dropped."""
     weight = distinct.weight * factors[y[distinct.rows]]
-    if not weight.any():
-        raise ValueError("class_weight gives every row of y the weight zero.")
     return _take(distinct._replace(weight=weight), np.flatnonzero(weight))
 
 

@@ -79,6 +79,8 @@ def _instance(kind, words):
     return (lambda value: isinstance(value, kind)), words
 
 
+MISSING_KINDS = {"NoneType", "NAType", "NaTType"}
+
 RULES = {
     "hidden_layer_size": _integer(1),
     "n_estimators": _integer(1),
@@ -107,7 +109,7 @@ RULES = {
     "beta_1": _real(0, 1, "left"),
     "beta_2": _real(0, 1, "left"),
     "epsilon": _real(0, math.inf, "neither"),
-    "n_iter_no_change": _either(_integer(1), _real(1, math.inf, "both")),
+    "n_iter_no_change": _either(_integer(1), (lambda value: value == math.inf, "inf")),
     "dropout": _real(0, 1, "left"),
     "standardize": _boolean(),
     "squash": _either(_exactly(None), _real(0, math.inf, "neither")),
@@ -143,10 +145,35 @@ def check_X_y(estimator, X, y, sample_weight, *, reset):
     ValueError, TypeError
         For what scikit-learn refuses, and weights that are negative or all zero.
     """
+    check_labels(y)
     X, y = validate_data(estimator, X, y, **_x_options(reset))
     X = _usable_X(X)
     check_classification_targets(y)
     return Labelled(X, y, check_weights(sample_weight, X))
+
+
+def check_labels(y, name="y"):
+    """Refuse missing labels and a mix of kinds, which scikit-learn fails to explain.
+
+    Raises
+    ------
+    ValueError
+    """
+    labels = np.asarray(y)
+    if labels.dtype.kind != "O" or labels.ndim != 1:
+        return
+    kinds = {type(label) for label in labels.tolist()}
+    missing = sorted(kind.__name__ for kind in kinds if kind.__name__ in MISSING_KINDS)
+    if missing:
+        raise ValueError(
+            f"{name} has missing labels (of type {missing[0]}): label those rows, or "
+            "leave them out."
+        )
+    if len({str if issubclass(kind, str) else Real for kind in kinds}) > 1:
+        raise ValueError(
+            f"{name} must hold labels of one kind that can be sorted. Got a mix: "
+            f"{sorted(kind.__name__ for kind in kinds)}."
+        )
 
 
 def _x_options(reset):
@@ -187,30 +214,24 @@ def check_weights(sample_weight, X, name="sample_weight"):
             f"Negative values in data passed to `{name}`: the smallest weight is "
             f"{weight.min():g}. Weights must be zero or positive."
         )
+    if not math.isfinite(float(weight.sum(dtype=np.longdouble))):
+        raise ValueError(f"The sum of `{name}` must be finite. Lower their scale.")
     largest = weight.max()
     if largest == 0:
         raise ValueError(
             f"All sample weights are zero: `{name}` must give at least one row a "
             "positive weight."
         )
+    exponent = int(np.frexp(largest)[1])
+    if abs(exponent) > 300:  # only their ratios count, and squares must be finite
+        weight = np.ldexp(weight, -exponent)
     return weight
 
 
-def encode_new(y):
-    """Sorted distinct labels and each row's index into them.
-
-    Raises
-    ------
-    ValueError
-        If the labels cannot be sorted, as a mix of strings and None cannot.
-    """
-    try:
-        classes, codes = np.unique(y, return_inverse=True)
-    except TypeError as error:
-        raise ValueError(
-            "y must hold labels of one kind that can be sorted. Got a mix: "
-            f"{sorted({type(label).__name__ for label in y})}."
-        ) from error
+def encode_new(y, name="y"):
+    """Sorted distinct labels and each row's index into them."""
+    check_labels(y, name)
+    classes, codes = np.unique(y, return_inverse=True)
     return classes, codes.reshape(-1)
 
 
@@ -222,7 +243,7 @@ def encode_known(y, classes, name="y"):
     ValueError
         If a label is not among the classes; the message names it.
     """
-    labels, codes = encode_new(y)
+    labels, codes = encode_new(y, name)
     known = {label: i for i, label in enumerate(classes.tolist())}
     unseen = [label for label in labels.tolist() if label not in known]
     if unseen:
@@ -260,7 +281,7 @@ def classes_of_stream(classes, known):
         If they are missing at first or differ later.
     """
     if classes is not None:
-        classes = encode_new(np.asarray(classes))[0]
+        classes = encode_new(np.asarray(classes), "classes")[0]
     if known is None and classes is None:
         raise ValueError(
             "classes must be passed on the first call to partial_fit: all labels that "
@@ -300,14 +321,27 @@ def check_validation_set(estimator, classes, X_val, y_val, sample_weight_val):
     if X_val is None or y_val is None:
         given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
         raise ValueError(f"{given} was given without {missing}: pass both or neither.")
-    X, y = validate_data(estimator, X_val, y_val, **_x_options(reset=False))
-    X = _usable_X(X)
-    weight = check_weights(sample_weight_val, X, "sample_weight_val")
+    at_fault = "X_val and y_val"
+    try:
+        check_labels(y_val)
+        X, y = validate_data(estimator, X_val, y_val, **_x_options(reset=False))
+        X, at_fault = _usable_X(X), "sample_weight_val"
+        weight = check_weights(sample_weight_val, X, "sample_weight_val")
+    except (ValueError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"The validation set, {at_fault}: {error}") from error
     return Labelled(X, encode_known(y, classes, "y_val"), weight)
 
 
-def check_class_weight(class_weight, classes):
-    """Raise ValueError for a label that is no class or a weight that is no weight."""
+def check_class_weight(class_weight, classes, labelled):
+    """Check the weights of classes against the encoded rows that they are for.
+
+    Raises
+    ------
+    ValueError
+        For a label that is no class, a weight that is no weight, or if no row is left
+        with a positive weight.
+    """
     if not isinstance(class_weight, Mapping):
         return
     known = set(classes.tolist())
@@ -322,6 +356,11 @@ def check_class_weight(class_weight, classes):
                 f"class_weight[{label!r}] must be a float in the range [0, inf). "
                 f"Got {weight!r} instead."
             )
+    present = np.unique(labelled.y[labelled.sample_weight > 0])
+    if not class_weights(class_weight, classes, None)[present].any():
+        raise ValueError(
+            f"class_weight={class_weight!r} gives every row of y the weight zero."
+        )
 
 
 def class_weights(class_weight, classes, counts):
@@ -332,7 +371,7 @@ def class_weights(class_weight, classes, counts):
     class_weight : None, "balanced" or dict
     classes : ndarray of shape (n_classes,)
     counts : ndarray of shape (n_classes,)
-        Weighted number of rows of each class.
+        Weighted number of rows of each class, for "balanced".
     """
     if class_weight is None:
         return np.ones(len(classes))
@@ -359,5 +398,5 @@ def warn_about_scales(X):
             f"standardize=False, but some columns of X are huge: {listed}. The network "
             "may learn nothing from the others; use standardize=True or a scaler.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=3,
         )

@@ -156,25 +156,25 @@ print(*chosen, sep="\n")
 # %%
 # A loss curve
 # ------------
-# With ``early_stopping`` a stratified part of the rows is held out; its log-loss after
-# each epoch chooses the weights that are kept. ``fit`` takes a validation set of your
-# own as ``X_val`` and ``y_val``.
+# Each of the members leaves out one fold of the rows. The log-loss of each row by the
+# member that never saw it chooses the epoch that is kept. ``fit`` takes a validation
+# set of your own as ``X_val`` and ``y_val``.
 
 X, y = data_sets["digits"]
 X_train, X_test, y_train, y_test = train_test_split(
     X, y, test_size=0.3, stratify=y, random_state=0
 )
-clf = TwoLayerClassifier(early_stopping=True, random_state=0).fit(X_train, y_train)
+clf = TwoLayerClassifier(random_state=0).fit(X_train, y_train)
 print(
-    f"\nDigits, with early stopping: epoch {clf.best_iter_} of {clf.n_iter_} is kept, "
-    f"validation loss {clf.best_validation_loss_:.3f}, stopped by {clf.stop_reason_}"
+    f"\nDigits: epoch {clf.best_iter_} of {clf.n_iter_} is kept, "
+    f"out-of-fold loss {clf.best_validation_loss_:.3f}, stopped by {clf.stop_reason_}"
 )
 
 if matplotlib is not None:
     epochs = range(1, clf.n_iter_ + 1)
     figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
     ax.plot(epochs, clf.loss_curve_, label="training rows")
-    ax.plot(epochs, clf.validation_loss_curve_, label="validation rows")
+    ax.plot(epochs, clf.validation_loss_curve_, label="rows left out")
     ax.axvline(clf.best_iter_, color="gray", linestyle=":", label="epoch kept")
     ax.set(xlabel="epoch", ylabel="log-loss", yscale="log", title="Digits")
     ax.legend()
