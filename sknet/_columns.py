@@ -101,7 +101,7 @@ def _sparse_deviation(X, rows, weight, factor):
     """
     n_features, total = X.shape[1], weight.sum()
 
-    def column_sums(of_entries):
+    def _column_sums(of_entries):
         sums = np.zeros(n_features)
         for part, block in float_blocks(X, rows):
             per_entry = np.repeat(weight[part], np.diff(block.indptr))
@@ -109,9 +109,9 @@ def _sparse_deviation(X, rows, weight, factor):
             sums += np.bincount(block.indices, per_entry * values, n_features)
         return sums
 
-    mean = column_sums(lambda z, column: z) / total
-    stored = column_sums(lambda z, column: 1.0)
-    square = column_sums(lambda z, column: (z - mean[column]) ** 2)
+    mean = _column_sums(lambda z, column: z) / total
+    stored = _column_sums(lambda z, column: 1.0)
+    square = _column_sums(lambda z, column: (z - mean[column]) ** 2)
     square += np.maximum(total - stored, 0) * mean**2
     return np.sqrt(square / total)
 

@@ -30,14 +30,14 @@ def reporter(verbose):
     if not verbose:
         return None
 
-    def report(epoch, train_loss, validation_loss):
+    def _report(epoch, train_loss, validation_loss):
         if epoch % int(verbose) == 0:
             line = f"Epoch {epoch}, training loss = {train_loss:.6f}"
             if validation_loss is not None:
                 line += f", validation loss = {validation_loss:.6f}"
             say(line)
 
-    return report
+    return _report
 
 
 def stopped(verbose, history):

@@ -254,7 +254,7 @@ def mean_history(histories: list[History]) -> History:
     if len(histories) == 1:
         return histories[0]
 
-    def mean_curve(curves: list[list[float]]) -> list[float]:
+    def _mean_curve(curves: list[list[float]]) -> list[float]:
         longest = max(len(curve) for curve in curves)
         padded = [c + c[-1:] * (longest - len(c)) for c in curves if c]
         return np.mean(padded, axis=0).tolist() if padded else []
@@ -262,8 +262,8 @@ def mean_history(histories: list[History]) -> History:
     reasons = [h.stop_reason for h in histories]
     other = [reason for reason in reasons if reason != "converged"]
     return History(
-        mean_curve([h.loss_curve for h in histories]),
-        mean_curve([h.validation_loss_curve for h in histories]),
+        _mean_curve([h.loss_curve for h in histories]),
+        _mean_curve([h.validation_loss_curve for h in histories]),
         float(np.mean([h.best_loss for h in histories])),
         max(h.best_epoch for h in histories),
         other[-1] if other else "converged",
@@ -378,7 +378,7 @@ def fit_lbfgs(
     # a single block stays in its buffers: standardize once, not at every evaluation
     only = list(batches) if len(batches) == 1 else None
 
-    def objective(theta: Array) -> tuple[float, Array]:
+    def _objective(theta: Array) -> tuple[float, Array]:
         network.params[:] = theta
         loss = network.penalty()
         total_grads.fill(0)
@@ -389,7 +389,7 @@ def fit_lbfgs(
         network.add_penalty_gradient()
         return loss, network.grads
 
-    def end_iteration(intermediate_result: Any) -> None:
+    def _end_iteration(intermediate_result: Any) -> None:
         network.params[:] = intermediate_result.x
         if monitor.end_epoch(float(intermediate_result.fun) - network.penalty()):
             raise StopIteration
@@ -397,11 +397,11 @@ def fit_lbfgs(
     options = {"maxiter": max_iter, "maxfun": 1_000 * max_iter, "gtol": tol}
     options["ftol"] = min(1e-9, tol**2)  # relative decrease, as small as the gradient
     result = minimize(
-        objective,
+        _objective,
         network.params.copy(),
         method="L-BFGS-B",
         jac=True,
-        callback=end_iteration,
+        callback=_end_iteration,
         options=options,
     )
     network.params[:] = result.x

@@ -34,14 +34,14 @@ def _is_bool(value):
 
 
 def _integer(low):
-    def allows(value):
+    def _allows(value):
         return isinstance(value, Integral) and not _is_bool(value) and value >= low
 
-    return allows, f"an int in the range [{low}, inf)"
+    return _allows, f"an int in the range [{low}, inf)"
 
 
 def _real(low, high, closed):
-    def allows(value):
+    def _allows(value):
         if not isinstance(value, Real) or _is_bool(value) or math.isnan(value):
             return False
         above = value >= low if closed in ("left", "both") else value > low
@@ -50,14 +50,14 @@ def _real(low, high, closed):
 
     left = "[" if closed in ("left", "both") else "("
     right = "]" if closed in ("right", "both") else ")"
-    return allows, f"a float in the range {left}{low}, {high}{right}"
+    return _allows, f"a float in the range {left}{low}, {high}{right}"
 
 
 def _one_of(*options):
-    def allows(value):
+    def _allows(value):
         return isinstance(value, str) and value in options
 
-    return allows, "a str among {" + ", ".join(map(repr, options)) + "}"
+    return _allows, "a str among {" + ", ".join(map(repr, options)) + "}"
 
 
 def _boolean():
@@ -65,10 +65,10 @@ def _boolean():
 
 
 def _either(*rules):
-    def allows(value):
+    def _allows(value):
         return any(rule(value) for rule, _ in rules)
 
-    return allows, " or ".join(words for _, words in rules)
+    return _allows, " or ".join(words for _, words in rules)
 
 
 def _exactly(constant):
@@ -123,8 +123,8 @@ RULES = {
 def check_settings(estimator):
     """Raise InvalidParameterError for the first setting that no rule allows."""
     for name, value in estimator.get_params(deep=False).items():
-        allows, words = RULES[name]
-        if not allows(value):
+        _allows, words = RULES[name]
+        if not _allows(value):
             raise InvalidParameterError(
                 f"The {name!r} parameter of {type(estimator).__name__} must be {words}."
                 f" Got {value!r} instead."
