@@ -5,7 +5,6 @@ the scikit-learn contract, the documentation of every setting, and the promise t
 call that fails leaves the estimator as it was.
 """
 
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -70,7 +69,7 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         The (highest) learning rate.
     power_t : float, default=0.5
         Exponent of 'invscaling'.
-    max_iter : int, default=60
+    max_iter : int, default=80
         Epochs, or iterations of L-BFGS.
     shuffle : bool, default=True
         Deal the rows into minibatches anew in each epoch. False keeps one fixed order,
@@ -197,7 +196,7 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         learning_rate="cosine",
         learning_rate_init=0.01,
         power_t=0.5,
-        max_iter=60,
+        max_iter=80,
         shuffle=True,
         random_state=None,
         tol=1e-4,
@@ -261,7 +260,7 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Any real dtype and memory layout; never copied or converted as a whole.
+            Any real dtype and memory layout. Arrays and CSR matrices are not copied.
 
         y : array-like of shape (n_samples,)
             Labels of any kind that can be sorted.
@@ -279,6 +278,7 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         self : TwoLayerClassifier
+            The fitted estimator.
 
         Raises
         ------
@@ -293,35 +293,36 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
             If no class has two distinct rows for `early_stopping` to hold one out, or
             if columns of very different size are not standardized.
         """
-        with self._unchanged_on_error():
-            _validation.check_settings(self)
-            previous = self._previous() if self.warm_start else None
-            labelled = _validation.check_X_y(
-                self, X, y, sample_weight, reset=previous is None
-            )
-            known = None if previous is None else self.classes_
-            classes, labelled = _validation.encode(labelled, known)
-            _validation.check_class_weight(self.class_weight, classes, labelled)
-            validation = _validation.check_validation_set(
-                self, classes, X_val, y_val, sample_weight_val
-            )
-            if not self.standardize:
-                _validation.warn_about_scales(labelled.X)
-            attributes, interruption = _fitting.fit(
-                SimpleNamespace(**self.get_params(deep=False)),
-                labelled,
-                classes,
-                validation,
-                previous,
-            )
-        self._publish(classes, attributes, interruption)
+        _validation.check_settings(self)
+        stand_in = self._stand_in()
+        previous = self._previous() if self.warm_start else None
+        labelled = _validation.check_X_y(
+            stand_in, X, y, sample_weight, reset=previous is None
+        )
+        known = None if previous is None else self.classes_
+        classes, labelled = _validation.encode(labelled, known)
+        _validation.check_class_weight(self.class_weight, classes, labelled)
+        validation = _validation.check_validation_set(
+            stand_in, classes, X_val, y_val, sample_weight_val
+        )
+        if not self.standardize:
+            _validation.warn_about_scales(labelled.X)
+        attributes, interruption = _fitting.fit(
+            SimpleNamespace(**self.get_params(deep=False)),
+            labelled,
+            classes,
+            validation,
+            previous,
+        )
+        self._publish(stand_in, classes, attributes, interruption)
         return self
 
     @available_if(_trains_in_batches)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for exactly one pass over a batch of rows.
 
-        The learning rate is constant ('invscaling' goes on falling), and k calls with
+        There is no early stopping and `temperature_` is 1. The
+        learning rate is constant ('invscaling' goes on falling), and k calls with
         the same rows equal k epochs of `fit`. Column statistics, class frequencies for
         ``class_weight="balanced"`` and the mean weight are those of all rows so far.
 
@@ -342,29 +343,30 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         self : TwoLayerClassifier
+            The fitted estimator.
 
         Raises
         ------
         ValueError
             If `classes` is missing at first or changed later, or a label is not in it.
         """
-        with self._unchanged_on_error():
-            _validation.check_settings(self)
-            previous = self._previous()
-            labelled = _validation.check_X_y(
-                self, X, y, sample_weight, reset=previous is None
-            )
-            known = None if previous is None else self.classes_
-            classes = _validation.classes_of_stream(classes, known)
-            classes, labelled = _validation.encode(labelled, classes)
-            _validation.check_class_weight(self.class_weight, classes, labelled)
-            attributes, interruption = _fitting.partial_fit(
-                SimpleNamespace(**self.get_params(deep=False)),
-                labelled,
-                classes,
-                previous,
-            )
-        self._publish(classes, attributes, interruption)
+        _validation.check_settings(self)
+        stand_in = self._stand_in()
+        previous = self._previous()
+        labelled = _validation.check_X_y(
+            stand_in, X, y, sample_weight, reset=previous is None
+        )
+        known = None if previous is None else self.classes_
+        classes = _validation.classes_of_stream(classes, known)
+        classes, labelled = _validation.encode(labelled, classes)
+        _validation.check_class_weight(self.class_weight, classes, labelled)
+        attributes, interruption = _fitting.partial_fit(
+            SimpleNamespace(**self.get_params(deep=False)),
+            labelled,
+            classes,
+            previous,
+        )
+        self._publish(stand_in, classes, attributes, interruption)
         return self
 
     def predict(self, X):
@@ -377,9 +379,11 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         y : ndarray of shape (n_samples,)
+            Labels from `classes_`.
         """
-        best = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[best]
+        fitted = self._stand_in()  # one model throughout, whatever another thread does
+        best = fitted._predict_rows(X, "mean_proba").argmax(axis=1)
+        return fitted.classes_[best]
 
     def predict_proba(self, X):
         """Probability of each class: the members' mean.
@@ -393,7 +397,7 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         p : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`; float32 if `fit` was given float32.
         """
-        return self._predict_rows(X, "mean_proba")
+        return self._stand_in()._predict_rows(X, "mean_proba")
 
     def predict_log_proba(self, X):
         """Logarithm of `predict_proba`, computed from the logits: finite always.
@@ -405,8 +409,9 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         log_p : ndarray of shape (n_samples, n_classes)
+            Columns in the order of `classes_`.
         """
-        return self._predict_rows(X, "log_mean_proba")
+        return self._stand_in()._predict_rows(X, "log_mean_proba")
 
     def decision_function(self, X):
         """Logit of the second class's probability, or the logarithm of each class's.
@@ -420,7 +425,7 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         score : ndarray of shape (n_samples,) or (n_samples, n_classes)
             For two classes, positive where the second is more probable.
         """
-        return self._predict_rows(X, "decision")
+        return self._stand_in()._predict_rows(X, "decision")
 
     @property
     def coefs_(self):
@@ -467,20 +472,20 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         _validation.check_structure(self, self._state["structure"])
         return dict(vars(self))
 
-    def _publish(self, classes, attributes, interruption):
+    def _stand_in(self):
+        """A shallow copy, whose attributes may change without anyone noticing."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
+
+    def _publish(self, stand_in, classes, attributes, interruption):
         """Replace all fitted attributes at once, then let an interruption go on."""
-        self.classes_ = classes
-        vars(self).update(attributes)
+        seen = ("n_features_in_", "feature_names_in_")
+        about_X = {
+            name: vars(stand_in)[name] for name in seen if hasattr(stand_in, name)
+        }
+        if "feature_names_in_" not in about_X:
+            vars(self).pop("feature_names_in_", None)
+        vars(self).update(about_X, classes_=classes, **attributes)
         if interruption is not None:
             raise interruption
-
-    @contextmanager
-    def _unchanged_on_error(self):
-        """Put every attribute back if a fit fails: validation sets some early."""
-        before = dict(vars(self))
-        try:
-            yield
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise

@@ -38,7 +38,7 @@ class OutOfFold:
     data : Dataset
         With the rows' own weights (1, n).
     fold : ndarray of int of shape (n,)
-        The member that does not train on each row.
+        The member that does not train on each row; -1 if all do: then it is not judged.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class OutOfFold:
         self.standardizer = standardizer
         self.data = data
         self.fold = fold
+        self.weight = np.where(fold < 0, 0, data.weight[0])
         self.raw = np.zeros((n, network.shape.n_outputs), network.params.dtype)
         self.temperature = self.best_temperature = 1.0
 
@@ -79,9 +80,8 @@ class OutOfFold:
 
     def calibrate(self) -> float:
         """Fit the temperature to the logits; returns their loss at it."""
-        _, _, y, (weight,) = self.data
         self.temperature, loss = fit_temperature(
-            self.network.loss, self.raw, y, weight, self.temperature
+            self.network.loss, self.raw, self.data.y, self.weight, self.temperature
         )
         return loss
 

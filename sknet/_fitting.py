@@ -6,13 +6,10 @@ leaves the old one untouched.
 """
 
 import math
-import warnings
 from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import xlogy
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from sknet import _reporting
@@ -39,6 +36,7 @@ from sknet._training import (
     fit_stochastic,
     mean_history,
 )
+from sknet._validation import class_weights
 
 # what weights cannot be carried over if it changes
 STRUCTURE = ("hidden_layer_size", "n_estimators", "activation", "standardize", "squash")
@@ -91,28 +89,31 @@ def fit(settings, labelled, classes, validation, previous):
         Attributes of the fit that a warm start continues.
     """
     settings = SimpleNamespace(**vars(settings))
+    settings.asked_to_stop_early = settings.early_stopping is True
     if settings.early_stopping == "auto":
         settings.early_stopping = settings.n_estimators > 1 or validation is not None
     session = Session(settings, classes, labelled.X.dtype, previous)
     splits = settings.early_stopping and validation is None
     prepared = prepare(
         settings,
-        labelled,
+        session.in_reach(labelled),
         classes,
         statistics=session.statistics,
         split_rng=session.rngs["split"] if splits else None,
+        known_split=None if previous is None else session.state["split"],
     )
     session.bind(prepared)
     held_out = prepared.held_out
     if validation is not None:
-        X, y, weight = validation
-        held_out = Dataset(X, np.arange(X.shape[0]), y, weight[np.newaxis])
+        held_out = _given_validation(settings, validation, classes, prepared)
     if settings.solver == "lbfgs":
         outcome = session.run_lbfgs(held_out)
     else:
         outcome = session.run_stochastic(held_out)
     if outcome.interruption is None:
-        _warn_if_in_trouble(settings, outcome, prepared.data, held_out, len(classes))
+        _reporting.warn_if_in_trouble(
+            settings, outcome, prepared.data, held_out, len(classes)
+        )
     attributes = session.publish(outcome, keep_state=settings.warm_start)
     return attributes, outcome.interruption
 
@@ -126,13 +127,15 @@ def partial_fit(settings, labelled, classes, previous):
     session = Session(settings, classes, labelled.X.dtype, previous)
     prepared = prepare_batch(
         settings,
-        labelled,
+        session.in_reach(labelled),
         classes,
         statistics=session.statistics,
         seen=session.state.get("seen") and Seen(*session.state["seen"]),
     )
     session.bind(prepared)
     outcome = session.run_stochastic(None)
+    if outcome.n_recoveries:
+        _reporting.warn_of_divergence(settings, outcome)
     attributes = session.publish(outcome, keep_state=True, longest=LONGEST_CURVE)
     return attributes, outcome.interruption
 
@@ -160,10 +163,22 @@ class Session:
         self.rngs = streams(self.seed)
         for name, saved in self.state.get("streams", {}).items():
             self.rngs[name].bit_generator.state = saved
+        self.weight_exponent = self.state.get("weight_exponent")
         self.loss = loss_for(len(classes))
         self.output_dtype = working_dtype(X_dtype)
         double = settings.solver == "lbfgs" or settings.dtype == "float64"
         self.dtype = np.dtype(np.float64 if double else np.float32)
+
+    def in_reach(self, labelled):
+        """Scale extreme weights: only ratios count, and their squares must be finite.
+
+        The scale is a power of two, exact, and the same for a whole stream.
+        """
+        weight = labelled.sample_weight
+        if self.weight_exponent is None:
+            exponent = int(np.frexp(weight.max())[1])
+            self.weight_exponent = exponent if abs(exponent) > 300 else 0
+        return labelled._replace(sample_weight=np.ldexp(weight, -self.weight_exponent))
 
     @property
     def statistics(self):
@@ -251,7 +266,7 @@ class Session:
                     collect=out_of_fold and out_of_fold.collect,
                 )
         except KeyboardInterrupt as error:
-            if monitor.n_epochs == 0:
+            if monitor.best_epoch == 0:
                 raise
             monitor.stop_reason, interruption = "interrupted", error
         _reporting.stopped(settings.verbose, monitor)
@@ -277,11 +292,11 @@ class Session:
             try:
                 self._fit_lbfgs(network, monitor, self.member_data(j))
             except KeyboardInterrupt as error:
-                if monitor.n_epochs == 0 and not histories:
+                if monitor.best_epoch == 0 and not histories:
                     raise
                 monitor.stop_reason, interruption = "interrupted", error
             _reporting.stopped(self.settings.verbose, monitor)
-            if monitor.n_epochs:
+            if monitor.best_epoch:
                 shape.set_member(params, j, monitor.best_params)
                 histories.append(monitor.history())
             if interruption is not None:
@@ -293,7 +308,7 @@ class Session:
         out_of_fold = self._out_of_fold(self.network(params))
         if out_of_fold is not None:
             out_of_fold.predict_all()
-            out_of_fold.calibrate()
+            history = history._replace(best_loss=out_of_fold.calibrate())
             out_of_fold.keep()
         return Outcome(
             params,
@@ -391,12 +406,9 @@ class Session:
         old = self.previous or {}
         n_before = old.get("n_iter_", 0)
         curve = [*old.get("loss_curve_", []), *history.loss_curve]
-        validation_curve = old.get("validation_loss_curve_")
-        if history.validation_loss_curve:
-            validation_curve = [
-                *(validation_curve or []),
-                *history.validation_loss_curve,
-            ]
+        validation_curve = self._validation_curve(history)
+        if longest:
+            validation_curve = validation_curve and validation_curve[-longest:]
         return {
             "_params": outcome.best_params.astype(self.output_dtype, copy=False),
             "_state": self._next_state(outcome, keep_state),
@@ -405,11 +417,28 @@ class Session:
             "stop_reason_": history.stop_reason,
             "loss_curve_": curve[-longest:] if longest else curve,
             "validation_loss_curve_": validation_curve,
-            "best_validation_loss_": validation_curve and min(validation_curve),
-            "temperature_": outcome.temperature or old.get("temperature_", 1.0),
+            "best_validation_loss_": self._best_validation_loss(history),
+            "temperature_": outcome.temperature or 1.0,
             "mean_": None if statistics is None else statistics.mean,
             "scale_": None if statistics is None else statistics.scale,
         }
+
+    def _validation_curve(self, history):
+        """The curve over all runs, NaN where there was nothing to validate with."""
+        old = self.previous or {}
+        before = old.get("validation_loss_curve_")
+        now = history.validation_loss_curve
+        if not before and not now:
+            return None
+        before = before or [math.nan] * len(old.get("loss_curve_", []))
+        return [*before, *(now or [math.nan] * len(history.loss_curve))]
+
+    def _best_validation_loss(self, history):
+        """That of the epoch that is kept; the lowest one if the last is kept anyway."""
+        if not history.validation_loss_curve:
+            return None
+        decides = self.settings.early_stopping
+        return history.best_loss if decides else min(history.validation_loss_curve)
 
     def _next_state(self, outcome, keep_state):
         """Plain data to continue from; the moments only if that is foreseen."""
@@ -422,6 +451,8 @@ class Session:
             },
             "structure": {name: getattr(self.settings, name) for name in STRUCTURE},
             "seen": tuple(prepared.seen),
+            "split": prepared.split or 0,
+            "weight_exponent": self.weight_exponent,
         }
         if statistics is not None:
             state["constant_columns"] = np.flatnonzero(statistics.deviation == 0)
@@ -433,34 +464,11 @@ class Session:
         return state
 
 
-def _warn_if_in_trouble(settings, outcome, data, held_out, n_classes):
-    """One ConvergenceWarning if training diverged, or learnt less than nothing."""
-    rate = settings.learning_rate_init
-    history = outcome.history
-    if history.stop_reason == "diverged" or outcome.n_recoveries:
-        trouble = (
-            f"The loss was not finite {outcome.n_recoveries} times; each time the last "
-            "good weights were restored and the learning rate halved. Lower "
-            f"learning_rate_init={rate:g}, or use standardize=True."
-        )
-    elif n_classes > 1 and history.best_loss >= _prior_loss(
-        settings, data, held_out, n_classes
-    ):
-        trouble = (
-            f"The best loss, {history.best_loss:.4g}, is no better than predicting the "
-            f"class frequencies. Change learning_rate_init={rate:g}, "
-            f"alpha={settings.alpha:g} or max_iter={settings.max_iter}; or X says "
-            "nothing about y."
-        )
-    else:
-        return
-    warnings.warn(trouble, ConvergenceWarning, stacklevel=4)
-
-
-def _prior_loss(settings, data, held_out, n_classes):
-    """Log-loss of predicting the training rows' class frequencies, on watched rows."""
-    frequency = np.bincount(data.y, data.weight[0], minlength=n_classes)
-    frequency /= frequency.sum()
-    watched = held_out if settings.early_stopping and held_out is not None else data
-    labels = np.bincount(watched.y, watched.weight[0], minlength=n_classes)
-    return float(-xlogy(labels / labels.sum(), frequency).sum())
+def _given_validation(settings, validation, classes, prepared):
+    """The rows of X_val, weighted as the training rows are."""
+    X, y, weight = validation
+    counts = prepared.seen.class_counts
+    weight = weight * class_weights(settings.class_weight, classes, counts)[y]
+    if not weight.any():
+        raise ValueError("class_weight gives every row of y_val the weight zero.")
+    return Dataset(X, np.arange(X.shape[0]), y, weight[np.newaxis])

@@ -71,13 +71,13 @@ class SigmoidCrossEntropy:
         return log_proba[:, 1] - log_proba[:, 0]
 
     def scale_derivatives(
-        self, raw: Array, y: NDArray[np.intp], scale: float
+        self, raw: Array, targets: Array, scale: float
     ) -> tuple[Array, Array, Array]:
         """Losses (n,) of ``scale * raw`` (n, 1) and two derivatives by the scale."""
-        margin = np.where(y == 1, raw[:, 0], -raw[:, 0])
-        wrong = expit(-scale * margin)
-        curvature = margin * margin * wrong * (1 - wrong)
-        return -log_expit(scale * margin), -margin * wrong, curvature
+        z, target = raw[:, 0], targets[:, 0]
+        proba = expit(scale * z)
+        loss = -log_expit(-scale * z) - scale * target * z
+        return loss, (proba - target) * z, proba * (1 - proba) * z * z
 
 
 class SoftmaxCrossEntropy:
@@ -134,15 +134,16 @@ class SoftmaxCrossEntropy:
         return self.log_mean_proba(raw)
 
     def scale_derivatives(
-        self, raw: Array, y: NDArray[np.intp], scale: float
+        self, raw: Array, targets: Array, scale: float
     ) -> tuple[Array, Array, Array]:
         """Losses (n,) of ``scale * raw`` (n, o) and two derivatives by the scale."""
-        margin = raw - raw[np.arange(len(y)), y][:, np.newaxis]
-        log_sum = logsumexp(scale * margin, axis=1)
-        proba = np.exp(scale * margin - log_sum[:, np.newaxis])
-        slope = np.einsum("no,no->n", proba, margin)
-        square = np.einsum("no,no,no->n", proba, margin, margin)
-        return log_sum, slope, square - slope**2
+        of_target = np.einsum("no,no->n", targets, raw)
+        log_sum = logsumexp(scale * raw, axis=1)
+        proba = np.exp(scale * raw - log_sum[:, np.newaxis])
+        mean = np.einsum("no,no->n", proba, raw)
+        square = np.einsum("no,no,no->n", proba, raw, raw)
+        loss = log_sum - scale * of_target
+        return loss, mean - of_target, np.maximum(square - mean**2, 0)
 
 
 Loss = SigmoidCrossEntropy | SoftmaxCrossEntropy
@@ -154,7 +155,9 @@ def fit_temperature(
     r"""Temperature T that minimizes the weighted mean log-loss of ``raw / T``.
 
     Temperature scaling (Guo et al. 2017) has one parameter, and the loss is convex in
-    :math:`1 / T`: a few steps of Newton's method find it. T is kept from 1/20 to 20.
+    :math:`1 / T`: a few steps of Newton's method find it. The labels are smoothed by
+    one row in n + 2, Laplace's rule: without it T would go to 0 where all of a few rows
+    are classified rightly. T is kept from 1/10 to 20.
 
     Parameters
     ----------
@@ -168,18 +171,25 @@ def fit_temperature(
     Returns
     -------
     temperature, loss : float
+        The loss is that of the labels as they are.
     """
-    total, inverse = float(weight.sum()), 1 / start
+    raw = raw.astype(np.float64)
+    targets = np.empty_like(raw)
+    loss.encode(y, targets)
+    total = float(weight.sum())
+    n_effective = total**2 / float(weight @ weight)
+    smoothed = targets + (1 / loss.n_classes - targets) / (n_effective + 2)
+    inverse = 1 / start
     for _ in range(20):
-        derivatives = loss.scale_derivatives(raw, y, inverse)
-        value, slope, curvature = (float(weight @ d) / total for d in derivatives)
+        derivatives = loss.scale_derivatives(raw, smoothed, inverse)
+        _, slope, curvature = (float(weight @ d) / total for d in derivatives)
         # a step of Newton's method, at most a factor of three: far out it overshoots
-        step = -slope / max(curvature, 1e-300)
-        target = min(max(inverse + step, inverse / 3), inverse * 3)
-        target = min(max(target, 1 / 20), 20.0)
+        target = inverse - slope / max(curvature, 1e-300)
+        target = min(max(target, inverse / 3, 1 / 20), inverse * 3, 10.0)
         if abs(target - inverse) < 1e-3 * inverse:
             break
         inverse = target
+    value = float(weight @ loss.scale_derivatives(raw, targets, inverse)[0]) / total
     return 1 / inverse, value
 
 

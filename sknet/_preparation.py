@@ -15,7 +15,9 @@ from sknet._rows import (
     canonical_order,
     deal_folds,
     distinct_rows,
+    groups_of_equal_x,
     hold_out,
+    row_hash,
 )
 from sknet._training import Dataset
 from sknet._validation import class_weights
@@ -27,6 +29,7 @@ class Prepared(NamedTuple):
     data: Dataset
     held_out: Dataset | None
     fold: np.ndarray | None  # (n,) the member that does not train on each row
+    split: int | None  # names the rows held out or in folds; None if there are none
     statistics: ColumnStatistics | None
     direction: np.ndarray  # (d,) which way round each column counts
     class_rank: np.ndarray  # (n_classes,)
@@ -48,7 +51,9 @@ class Seen(NamedTuple):
         return Seen(n_rows, mean_weight, self.class_counts + new.class_counts)
 
 
-def prepare(settings, labelled, classes, *, statistics=None, split_rng=None):
+def prepare(
+    settings, labelled, classes, *, statistics=None, split_rng=None, known_split=None
+):
     """Prepare one whole training set.
 
     Parameters
@@ -60,7 +65,9 @@ def prepare(settings, labelled, classes, *, statistics=None, split_rng=None):
     statistics : ColumnStatistics or None
         What a warm start keeps; None computes them from the training part.
     split_rng : numpy.random.Generator or None
-        Draws a held-out part, if there should be one.
+        Draws a held-out part or folds, if there should be any.
+    known_split : int or None
+        The split that the weights to start from were trained with; 0 if with none.
     """
     X, y, _ = labelled
     distinct, counts = _distinct(labelled, len(classes))
@@ -71,16 +78,20 @@ def prepare(settings, labelled, classes, *, statistics=None, split_rng=None):
     canonical = canonical_order(X, distinct, y, len(classes), of_all)
     distinct = _take(distinct, canonical.order)
 
-    held_out = fold = None
-    codes, rank = y[distinct.rows], canonical.class_rank
-    if split_rng is not None and np.bincount(codes).max() < 2:
-        _warn_no_hold_out()
-    elif split_rng is not None and settings.n_estimators > 1:
-        fold = deal_folds(codes, settings.n_estimators, rank, split_rng)
-    elif split_rng is not None:
-        fraction = settings.validation_fraction
-        training, part = hold_out(codes, fraction, rank, split_rng)
-        held_out, distinct = _take(distinct, part), _take(distinct, training)
+    held_out = fold = split = None
+    if split_rng is not None:
+        out, split = _split(settings, X, y, distinct, canonical.class_rank, split_rng)
+        if split is None:
+            if settings.asked_to_stop_early:  # "auto" means: where it is possible
+                _warn_no_hold_out()
+        elif known_split not in (None, split):
+            _warn_other_split()
+            split = None
+        elif settings.n_estimators > 1:
+            fold = out
+        else:
+            held_out = _take(distinct, np.flatnonzero(out))
+            distinct = _take(distinct, np.flatnonzero(~out))
     if settings.standardize and statistics is None:
         # nothing of a held-out row may be in what training sees, not even in the mean
         statistics = of_all if held_out is None else column_statistics(X, *distinct)
@@ -90,6 +101,7 @@ def prepare(settings, labelled, classes, *, statistics=None, split_rng=None):
         _dataset(X, y, distinct, seen),
         held_out and _dataset(X, y, held_out, seen),
         fold,
+        split,
         statistics,
         canonical.orientation,
         canonical.class_rank,
@@ -115,6 +127,7 @@ def prepare_batch(settings, labelled, classes, *, statistics=None, seen=None):
         _dataset(X, y, distinct, seen),
         None,
         None,
+        None,
         statistics,
         canonical.orientation,
         canonical.class_rank,
@@ -128,6 +141,20 @@ def _distinct(labelled, n_classes):
     distinct = distinct_rows(X, y, sample_weight)
     counts = np.bincount(y[distinct.rows], distinct.weight, minlength=n_classes)
     return distinct, counts
+
+
+def _split(settings, X, y, distinct, class_rank, rng):
+    """Folds or held-out rows (n,), and a number that names this split; None if none."""
+    hashes = row_hash(X, distinct.rows)
+    groups = groups_of_equal_x(hashes, y[distinct.rows], class_rank)
+    if settings.n_estimators > 1:
+        out = deal_folds(groups, settings.n_estimators, class_rank, rng)
+        possible = out.max() == settings.n_estimators - 1  # something in every fold
+    else:
+        out = hold_out(groups, settings.validation_fraction, class_rank, rng)
+        possible = out.any()
+    name = int((hashes * (out + 3).astype(np.uint64)).sum()) or 1
+    return out, name if possible else None
 
 
 def _weigh(distinct, y, factors):
@@ -145,10 +172,21 @@ def _dataset(X, y, distinct, seen):
     return Dataset(X, distinct.rows, y[distinct.rows], weight[np.newaxis])
 
 
+def _warn_other_split():
+    warnings.warn(
+        "The weights that warm_start continues were trained on rows that would be held "
+        "out now. Training goes on with all rows, without a validation set; pass X_val "
+        "and y_val, or fit anew with warm_start=False.",
+        UserWarning,
+        stacklevel=5,
+    )
+
+
 def _warn_no_hold_out():
     warnings.warn(
-        "early_stopping needs a class with at least two distinct rows to hold one out. "
-        "Training goes on with all rows, without a validation set.",
+        "early_stopping needs more distinct rows: one for each of n_estimators folds, "
+        "or two of one class for a single network. Training goes on with all rows, "
+        "without a validation set.",
         UserWarning,
         stacklevel=5,
     )

@@ -1,11 +1,21 @@
-"""What ``verbose`` says, through the logger ``sknet`` or, without one, to stdout."""
+"""What a fit says: progress if ``verbose`` asks for it, and one warning if in trouble.
+
+Progress goes through the logger ``sknet`` or, where logging is not set up, to stdout.
+"""
 
 import logging
+import warnings
+
+import numpy as np
+from scipy.special import xlogy
+from sklearn.exceptions import ConvergenceWarning
 
 logger = logging.getLogger("sknet")
 # Lines are only written when verbose asks for them: the root's WARNING must not hide
 # them.
 logger.setLevel(logging.INFO)
+
+SMALLEST_PRIOR_LOSS = 1e-6  # under it there is one class, and nothing to learn
 
 REASONS = {
     "max_iter": "all max_iter epochs are done",
@@ -47,3 +57,41 @@ def stopped(verbose, history):
             f"Stopped after {len(history.loss_curve)} epochs: "
             f"{REASONS[history.stop_reason]}. Best epoch: {history.best_epoch}."
         )
+
+
+def warn_if_in_trouble(settings, outcome, data, held_out, n_classes):
+    """One ConvergenceWarning if training diverged, or learnt less than nothing."""
+    history = outcome.history
+    if history.stop_reason == "diverged" or outcome.n_recoveries:
+        warn_of_divergence(settings, outcome, stacklevel=5)
+        return
+    prior_loss = _prior_loss(settings, data, held_out, n_classes)
+    if prior_loss > SMALLEST_PRIOR_LOSS and history.best_loss >= prior_loss:
+        warnings.warn(
+            f"The best loss, {history.best_loss:.4g}, is no better than predicting the "
+            f"class frequencies. Change learning_rate_init="
+            f"{settings.learning_rate_init:g}, alpha={settings.alpha:g} or "
+            f"max_iter={settings.max_iter}; or X says nothing about y.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+
+def warn_of_divergence(settings, outcome, stacklevel=4):
+    """Tell how often training had to be taken back, and what to change."""
+    warnings.warn(
+        f"The loss was not finite {outcome.n_recoveries} times; each time the last "
+        "good weights were restored and the learning rate halved. Lower learning_rate_init="
+        f"{settings.learning_rate_init:g}, or use standardize=True.",
+        ConvergenceWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def _prior_loss(settings, data, held_out, n_classes):
+    """Log-loss of predicting the training rows' class frequencies, on watched rows."""
+    frequency = np.bincount(data.y, data.weight[0], minlength=n_classes)
+    frequency /= frequency.sum()
+    watched = held_out if settings.early_stopping and held_out is not None else data
+    labels = np.bincount(watched.y, watched.weight[0], minlength=n_classes)
+    return float(-xlogy(labels / labels.sum(), frequency).sum())

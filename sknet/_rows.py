@@ -198,47 +198,81 @@ def _standardized_blocks(X, rows, statistics):
         yield part, block
 
 
-def hold_out(y, fraction, class_rank, rng):
-    """Positions of the training rows and of a stratified part held out from them.
+class Groups(NamedTuple):
+    """Rows of equal x, which a split must not tear apart.
 
-    Every class with two rows or more has at least one row on either side. A class with
-    a single row stays in training. The held-out part is empty if there is no other
-    class.
+    Two rows of one x with different labels know each other's answer: one in training
+    would tell the other's held-out prediction the wrong label.
+    """
+
+    of_row: np.ndarray  # (n,) each row's group
+    label: np.ndarray  # (n_groups,) the rarest class among each group's rows
+
+
+def groups_of_equal_x(hashes, y, class_rank):
+    """Group rows by the hashes of their x; rarer classes speak for a group.
 
     Parameters
     ----------
+    hashes : ndarray of uint64 of shape (n,)
+        From ``row_hash``. Two x of one hash would only be dealt together.
     y : ndarray of int of shape (n,)
+    class_rank : ndarray of int of shape (n_classes,)
+    """
+    first, of_row = np.unique(hashes, return_index=True, return_inverse=True)[1:]
+    of_row = np.argsort(np.argsort(first))[of_row.ravel()]  # numbered as they come
+    rarity = np.lexsort((class_rank, np.bincount(y, minlength=len(class_rank))))
+    place = np.empty(len(rarity), np.intp)
+    place[rarity] = np.arange(len(rarity))
+    rarest = np.full(len(first), len(rarity))
+    np.minimum.at(rarest, of_row, place[y])
+    return Groups(of_row, rarity[rarest])
+
+
+def hold_out(groups, fraction, class_rank, rng):
+    """Whether each row (n,) is held out, in a stratified part of the groups.
+
+    Every class with two groups or more has at least one on either side. A class with a
+    single group stays in training. Nothing is held out if there is no other class.
+
+    Parameters
+    ----------
+    groups : Groups
     fraction : float
-        Share of each class's rows to hold out.
+        Share of each class's groups to hold out.
     class_rank : ndarray of int of shape (n_classes,)
         The classes' order of drawing, which must not depend on their names.
     rng : numpy.random.Generator
     """
-    held_out = np.zeros(len(y), dtype=bool)
+    held_out = np.zeros(len(groups.label), dtype=bool)
     for label in np.argsort(class_rank):
-        members = np.flatnonzero(y == label)
+        members = np.flatnonzero(groups.label == label)
         if len(members) >= 2:
             n_held_out = round(fraction * len(members))
             n_held_out = min(max(n_held_out, 1), len(members) - 1)
             held_out[rng.permutation(members)[:n_held_out]] = True
-    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    return held_out[groups.of_row]
 
 
-def deal_folds(y, n_folds, class_rank, rng):
-    """Fold (n,) of each row: stratified, of sizes that differ by one at most.
+def deal_folds(groups, n_folds, class_rank, rng):
+    """Fold (n,) of each row, stratified; -1 for rows that are in no fold.
 
-    The classes are dealt one after the other, each shuffled, as cards are: a class with
-    fewer rows than folds spreads over some, and a single row is in a single fold.
+    The groups of each class are shuffled and dealt one after the other, as cards are: a
+    class with fewer groups than folds spreads over some. A class with a single group is
+    in no fold: without it a member could not know that the class exists.
 
     Parameters
     ----------
-    y : ndarray of int of shape (n,)
+    groups : Groups
     n_folds : int
     class_rank : ndarray of int of shape (n_classes,)
         The classes' order of dealing, which must not depend on their names.
     rng : numpy.random.Generator
     """
-    dealt = [rng.permutation(np.flatnonzero(y == c)) for c in np.argsort(class_rank)]
-    fold = np.empty(len(y), np.intp)
-    fold[np.concatenate(dealt)] = np.arange(len(y)) % n_folds
-    return fold
+    dealt = []
+    for label in np.argsort(class_rank):
+        members = rng.permutation(np.flatnonzero(groups.label == label))
+        dealt.extend(members if len(members) >= 2 else [])
+    fold = np.full(len(groups.label), -1, np.intp)
+    fold[np.array(dealt, np.intp)] = np.arange(len(dealt)) % n_folds
+    return fold[groups.of_row]

@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 Array = NDArray[np.floating]
 
 LIMIT = 1e9  # standardized inputs beyond this are cut: its square is finite in float32
+RAW_LIMIT = 1e30  # the same for rows that are only cast
 
 
 def working_dtype(dtype: DTypeLike) -> np.dtype:
@@ -69,6 +70,7 @@ class Standardizer:
         """
         if self.mean is None:
             np.copyto(out, raw, casting="same_kind")
+            np.clip(out, -RAW_LIMIT, RAW_LIMIT, out=out)
             return
         work = working_dtype(raw.dtype)
         mean, factor = self._in_dtype(work)
@@ -92,7 +94,8 @@ class Standardizer:
         relative to it.
         """
         if self.mean is None:
-            return _with_data(X, X.data.astype(self.dtype, copy=False)), None
+            values = np.clip(X.data.astype(self.dtype), -RAW_LIMIT, RAW_LIMIT)
+            return _with_data(X, values), None
         mean, factor = self._in_dtype(working_dtype(X.dtype))
         if not self.mean.any():
             return _with_data(X, self._values(X.data * factor[X.indices])), None

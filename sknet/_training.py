@@ -193,10 +193,10 @@ class Monitor:
 
     def end_epoch(self, train_loss: float) -> bool:
         """Record an epoch; True if training should stop."""
+        # first what may be interrupted, then the records, so that they stay together
+        validation_loss = None if self.validate is None else self.validate()
         self.loss_curve.append(train_loss)
-        validation_loss = None
-        if self.validate is not None:
-            validation_loss = self.validate()
+        if validation_loss is not None:
             self.validation_loss_curve.append(validation_loss)
         watched = train_loss
         if self.decides and validation_loss is not None:
@@ -216,7 +216,7 @@ class Monitor:
         if watched < self._mark - self.tol:
             self._epochs_waited = 0
         self._mark = min(self._mark, watched)
-        if self._epochs_waited <= self.patience:
+        if self._epochs_waited < self.patience:
             return False
         self._epochs_waited = 0
         if self.on_plateau is not None and self.on_plateau():

@@ -112,7 +112,7 @@ RULES = {
     "n_iter_no_change": _either(_integer(1), (lambda value: value == math.inf, "inf")),
     "dropout": _real(0, 1, "left"),
     "standardize": _boolean(),
-    "squash": _either(_exactly(None), _real(0, math.inf, "neither")),
+    "squash": _either(_exactly(None), _real(0.1, math.inf, "left")),
     "dtype": _one_of("float32", "float64"),
     "class_weight": _either(
         _exactly(None), _one_of("balanced"), _instance(Mapping, "a dict")
@@ -123,6 +123,8 @@ RULES = {
 def check_settings(estimator):
     """Raise InvalidParameterError for the first setting that no rule allows."""
     for name, value in estimator.get_params(deep=False).items():
+        if name not in RULES:  # a subclass's own
+            continue
         _allows, words = RULES[name]
         if not _allows(value):
             raise InvalidParameterError(
@@ -222,9 +224,6 @@ def check_weights(sample_weight, X, name="sample_weight"):
             f"All sample weights are zero: `{name}` must give at least one row a "
             "positive weight."
         )
-    exponent = int(np.frexp(largest)[1])
-    if abs(exponent) > 300:  # only their ratios count, and squares must be finite
-        weight = np.ldexp(weight, -exponent)
     return weight
 
 
@@ -254,7 +253,7 @@ def encode_known(y, classes, name="y"):
     return np.array([known[label] for label in labels.tolist()], np.intp)[codes]
 
 
-def encode(labelled, known):
+def encode(labelled, known, name="y"):
     """Classes, and the labelled rows with class indices for labels.
 
     Parameters
@@ -263,10 +262,11 @@ def encode(labelled, known):
     known : ndarray of shape (n_classes,) or None
         The classes of an earlier fit; None takes those of the rows of positive weight.
     """
-    if known is not None:
-        return known, labelled._replace(y=encode_known(labelled.y, known))
     kept = labelled.sample_weight > 0
-    classes, kept_codes = encode_new(labelled.y[kept])
+    if known is None:
+        classes, kept_codes = encode_new(labelled.y[kept])
+    else:
+        classes, kept_codes = known, encode_known(labelled.y[kept], known, name)
     codes = np.zeros(len(kept), np.intp)  # rows of weight zero are dropped later
     codes[kept] = kept_codes
     return classes, labelled._replace(y=codes)
@@ -282,6 +282,8 @@ def classes_of_stream(classes, known):
     """
     if classes is not None:
         classes = encode_new(np.asarray(classes), "classes")[0]
+        if classes.dtype.kind == "f" and not np.isfinite(classes).all():
+            raise ValueError(f"classes must be finite. Got {classes.tolist()}.")
     if known is None and classes is None:
         raise ValueError(
             "classes must be passed on the first call to partial_fit: all labels that "
@@ -330,7 +332,7 @@ def check_validation_set(estimator, classes, X_val, y_val, sample_weight_val):
     except (ValueError, TypeError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"The validation set, {at_fault}: {error}") from error
-    return Labelled(X, encode_known(y, classes, "y_val"), weight)
+    return encode(Labelled(X, y, weight), classes, "y_val")[1]
 
 
 def check_class_weight(class_weight, classes, labelled):
@@ -345,8 +347,9 @@ def check_class_weight(class_weight, classes, labelled):
     if not isinstance(class_weight, Mapping):
         return
     known = set(classes.tolist())
+    complete = known <= set(class_weight)  # then more labels do no harm
     for label, weight in class_weight.items():
-        if label not in known:
+        if label not in known and not complete:
             raise ValueError(
                 f"class_weight has the label {label!r}, which is not among the classes "
                 f"{classes.tolist()[:20]}."
@@ -356,8 +359,8 @@ def check_class_weight(class_weight, classes, labelled):
                 f"class_weight[{label!r}] must be a float in the range [0, inf). "
                 f"Got {weight!r} instead."
             )
-    present = np.unique(labelled.y[labelled.sample_weight > 0])
-    if not class_weights(class_weight, classes, None)[present].any():
+    factors = class_weights(class_weight, classes, None)
+    if not (labelled.sample_weight * factors[labelled.y]).any():
         raise ValueError(
             f"class_weight={class_weight!r} gives every row of y the weight zero."
         )

@@ -320,6 +320,17 @@ def test_the_common_scale_of_weights_does_not_matter(X, y, rng, scale):
     assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-100, 1e100, 1e300])
+def test_the_common_scale_of_a_stream_does_not_matter(X, y, scale):
+    plain, scaled = small_net(dtype="float64"), small_net(dtype="float64")
+    for part, weight in ((slice(0, 30), 1.0), (slice(30, 60), 4.0)):
+        batch = X[part], y[part], [0, 1]
+        plain.partial_fit(*batch, sample_weight=np.full(30, weight))
+        scaled.partial_fit(*batch, sample_weight=np.full(30, weight * scale))
+    assert_allclose(scaled.mean_, plain.mean_, rtol=1e-9)
+    assert_allclose(scaled.predict_proba(X), plain.predict_proba(X), rtol=1e-6)
+
+
 # --- X_val, y_val, sample_weight_val
 
 
@@ -477,6 +488,14 @@ def test_bad_class_weights_are_named(X, y, class_weight, match, kind):
         learn(X, y)
 
 
+@each_learner
+def test_weights_whose_product_is_zero_are_named(X, y, kind):
+    clf, learn = learner(kind, X, y)
+    clf.set_params(class_weight={0: 1e-300, 1: 1e-300})
+    with refused(clf, X, "class_weight"):
+        learn(X, y, sample_weight=np.full(N, 1e-50))
+
+
 @pytest.mark.parametrize("make", [np.random.RandomState, np.random.default_rng])
 def test_a_refused_fit_draws_no_seed(X, y, make):
     used, fresh = make(0), make(0)
@@ -538,7 +557,7 @@ def test_early_stopping_without_rows_to_spare_says_so_once(X, y, copies, n_estim
         warnings.simplefilter("always")
         clf.fit(X[few], y[few])
     assert [warning.category for warning in caught] == [UserWarning]
-    assert "early_stopping needs a class with at least two" in str(caught[0].message)
+    assert "early_stopping needs more distinct rows" in str(caught[0].message)
     assert caught[0].filename == __file__
     assert clf.validation_loss_curve_ is None
     expected = small_net(**settings).fit(X[few], y[few])

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.optimize import minimize_scalar
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.datasets import load_digits, make_classification
+from sklearn.datasets import load_digits, make_blobs, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.model_selection import cross_val_predict, train_test_split
@@ -15,7 +14,6 @@ from sklearn.model_selection import cross_val_predict, train_test_split
 from sknet import TwoLayerClassifier
 from sknet._crossfit import OutOfFold, member_weights
 from sknet._losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, fit_temperature
-from sknet._rows import deal_folds
 
 SMALL = {"hidden_layer_size": 16, "early_stopping": True, "random_state": 0}
 
@@ -37,19 +35,6 @@ def problem(n=300, n_classes=3, seed=0, **options):
     return make_classification(
         n, 8, n_informative=6, n_classes=n_classes, random_state=seed, **options
     )
-
-
-@pytest.mark.parametrize("n_folds", [2, 5, 8])
-@pytest.mark.parametrize("counts", [[100, 50, 50], [1, 1, 1], [3, 40, 1, 7], [2]])
-def test_folds_are_stratified_and_of_one_size(rng, n_folds, counts):
-    y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
-    fold = deal_folds(y, n_folds, rng.permutation(len(counts)), rng)
-    sizes = np.bincount(fold, minlength=n_folds)
-    assert sizes.max() - sizes.min() <= 1
-    for label, count in enumerate(counts):
-        in_fold = np.bincount(fold[y == label], minlength=n_folds)
-        assert in_fold.sum() == count
-        assert in_fold.max() - in_fold.min() <= 1
 
 
 def test_members_ignore_their_fold_and_have_mean_weight_one(rng):
@@ -96,42 +81,105 @@ def test_out_of_fold_logits_are_those_of_the_members(monkeypatch, solver, kind):
 
 
 @pytest.mark.parametrize("n_classes", [1, 2, 4])
-def test_the_calibrated_loss_is_the_log_loss_at_its_temperature(rng, n_classes):
+def test_the_calibrated_loss_is_the_lowest_log_loss(rng, n_classes):
+    """Many rows: smoothing is of no account, and a scalar search finds the same."""
     loss = SigmoidCrossEntropy() if n_classes == 2 else SoftmaxCrossEntropy(n_classes)
-    raw = 4 * rng.normal(size=(500, loss.n_outputs))
-    y, weight = rng.integers(0, n_classes, size=500), rng.uniform(0.1, 2, size=500)
+    raw = 4 * rng.normal(size=(20_000, loss.n_outputs))
+    y = rng.integers(0, n_classes, size=20_000)
+    weight = rng.uniform(0.1, 2, size=20_000)
+
+    def log_loss_at(log_t):
+        log_proba = loss.log_mean_proba(raw[np.newaxis] * np.exp(-log_t))
+        return -np.average(log_proba[np.arange(len(y)), y], weights=weight)
+
     temperature, value = fit_temperature(loss, raw, y, weight)
-    log_proba = loss.log_mean_proba(raw[np.newaxis] / temperature)
-    expected = -np.average(log_proba[np.arange(500), y], weights=weight)
-    assert value == pytest.approx(expected, rel=1e-4)
-    found = minimize_scalar(
-        lambda log_t: (
-            -np.average(
-                loss.log_mean_proba(raw[np.newaxis] * np.exp(-log_t))[
-                    np.arange(500), y
-                ],
-                weights=weight,
-            )
-        ),
-        bounds=(-np.log(20), np.log(20)),
-        method="bounded",
-    )
-    assert value == pytest.approx(found.fun, rel=1e-5, abs=1e-12)
+    assert value == pytest.approx(log_loss_at(np.log(temperature)), rel=1e-10)
+    bounds = (-np.log(10), np.log(20))
+    found = minimize_scalar(log_loss_at, bounds=bounds, method="bounded")
+    assert value == pytest.approx(found.fun, rel=1e-4, abs=1e-12)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_derivatives_by_the_scale_are_central_differences(rng, n_classes):
     loss = SigmoidCrossEntropy() if n_classes == 2 else SoftmaxCrossEntropy(n_classes)
     raw = 2 * rng.normal(size=(50, loss.n_outputs))
-    y, step = rng.integers(0, n_classes, size=50), 1e-4
+    targets = np.empty_like(raw)
+    loss.encode(rng.integers(0, n_classes, size=50), targets)
+    targets = 0.9 * targets + 0.1 / n_classes
+    step = 1e-4
     low, mid, high = (
-        loss.scale_derivatives(raw, y, 0.7 + d)[0] for d in (-step, 0, step)
+        loss.scale_derivatives(raw, targets, 0.7 + d)[0] for d in (-step, 0, step)
     )
-    _, slope, curvature = loss.scale_derivatives(raw, y, 0.7)
+    _, slope, curvature = loss.scale_derivatives(raw, targets, 0.7)
     np.testing.assert_allclose(slope, (high - low) / (2 * step), atol=1e-6)
     np.testing.assert_allclose(
         curvature, (high - 2 * mid + low) / step**2, rtol=1e-4, atol=1e-6
     )
+
+
+def test_a_few_rows_all_right_do_not_make_certain():
+    """No finite temperature is best for them: Laplace's rule keeps doubt alive."""
+    raw, y = np.array([[-3.0], [-2.0], [2.0], [3.0]] * 10), np.array([0, 0, 1, 1] * 10)
+    loss = SigmoidCrossEntropy()
+    temperatures = [fit_temperature(loss, raw, y, np.ones(40))[0]]
+    temperatures.append(fit_temperature(loss, raw[:8], y[:8], np.ones(8))[0])
+    assert 0.1 < temperatures[0] < temperatures[1]
+    copies = fit_temperature(loss, raw[:8], y[:8], np.full(8, 5.0))[0]
+    assert copies == pytest.approx(temperatures[1])  # only the weights' ratios count
+    X, labels = make_blobs(100, centers=[[-3, 0], [3, 0]], random_state=0)
+    clf = TwoLayerClassifier(random_state=0).fit(X, labels)
+    assert clf.predict_proba([[-1.0, 0.0]])[0, 1] > 1e-12
+
+
+@pytest.mark.parametrize("n_columns", [2, 3, 6, 10])
+def test_rows_that_differ_in_their_label_only(n_columns):
+    """Binary columns: every x has both labels. The loss comes close to Bayes's."""
+    rng, weights = np.random.default_rng(0), np.linspace(-1.5, 1.5, n_columns)
+
+    def draw(n):
+        X = rng.integers(0, 2, size=(n, n_columns)).astype(float)
+        p = 1 / (1 + np.exp(-(X @ weights + 0.5 * X[:, 0])))
+        return X, (rng.random(n) < p).astype(int), p
+
+    X, y, _ = draw(4000)
+    X_test, y_test, p = draw(4000)
+    clf = TwoLayerClassifier(random_state=0).fit(X, y)
+    loss = log_loss(y_test, clf.predict_proba(X_test))
+    assert loss < log_loss(y_test, p) + 0.015
+
+
+def test_a_single_row_of_a_class_is_in_no_fold(monkeypatch):
+    made = spy_on(monkeypatch)
+    X, y = problem()
+    y[5] = 3
+    TwoLayerClassifier(**SMALL, max_iter=3).fit(X, y)
+    (spy,) = made
+    assert spy.fold[spy.data.rows == 5] == -1
+    assert spy.weight[spy.data.rows == 5] == 0
+    assert ((spy.fold == -1) == (spy.data.rows == 5)).all()
+
+
+def test_a_warm_start_on_other_rows_is_not_judged_by_rows_it_knows():
+    X, y = problem(n_classes=2)
+    clf = TwoLayerClassifier(warm_start=True, **SMALL).fit(X[:200], y[:200])
+    with pytest.warns(UserWarning, match="trained on rows that would be held out"):
+        clf.fit(X, y)
+    assert clf.temperature_ == 1.0
+    assert clf.validation_loss_curve_[-1] != clf.validation_loss_curve_[-1]  # NaN
+    assert clf.best_validation_loss_ is None
+    clf = TwoLayerClassifier(warm_start=True, **SMALL).fit(X, y).fit(X, y)
+    assert len(clf.validation_loss_curve_) == clf.n_iter_
+    kept = clf.validation_loss_curve_[clf.best_iter_ - 1]
+    assert kept == clf.best_validation_loss_
+
+
+def test_class_weights_count_in_a_given_validation_set():
+    X, y = problem(n_classes=2)
+    options = {**SMALL, "max_iter": 40, "class_weight": {0: 1, 1: 50}}
+    clf = TwoLayerClassifier(**options).fit(X, y, X_val=X, y_val=y)
+    weight = np.where(y == 1, 50.0, 1.0)
+    expected = log_loss(y, clf.predict_proba(X), sample_weight=weight)
+    assert clf.best_validation_loss_ == pytest.approx(expected, rel=1e-5)
 
 
 def test_planted_labels_are_never_seen_by_their_out_of_fold_member(monkeypatch):
@@ -229,22 +277,13 @@ def test_a_given_validation_set_wins_over_folds():
 @pytest.mark.parametrize("n", [2, 3, 5])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_fewer_rows_than_folds(n, solver):
+    """Only who asked for early stopping is told that there is none."""
     X = np.arange(n, dtype=float)[:, np.newaxis]
     y = np.arange(n) // 2
-    clf = TwoLayerClassifier(solver=solver, **SMALL).fit(X, y)
+    clf = TwoLayerClassifier(solver=solver, **{**SMALL, "early_stopping": "auto"})
+    clf.fit(X, y)
+    assert clf.best_validation_loss_ is None
+    with pytest.warns(UserWarning, match="needs more distinct rows"):
+        TwoLayerClassifier(solver=solver, **SMALL).fit(X, y)
     assert np.isfinite(clf.predict_proba(X)).all()
-    assert clf.best_validation_loss_ is not None
-
-
-def test_out_of_fold_calibration_helps_like_an_outer_one():
-    """Noisy labels: an uncalibrated network is over-confident, ours is not."""
-    X, y = problem(1200, n_classes=2, flip_y=0.3)
-    X, X_test, y, y_test = train_test_split(X, y, random_state=0)
-    clf = TwoLayerClassifier(early_stopping=True, random_state=0).fit(X, y)
-    plain = TwoLayerClassifier(max_iter=100, random_state=0).fit(X, y)
-    outer = CalibratedClassifierCV(
-        TwoLayerClassifier(n_estimators=2, max_iter=100, random_state=0), cv=3
-    ).fit(X, y)
-    losses = [log_loss(y_test, m.predict_proba(X_test)) for m in (clf, plain, outer)]
-    assert losses[0] < losses[1]
-    assert losses[0] < losses[2] * 1.05
+    assert clf.n_iter_ >= 1

@@ -6,8 +6,11 @@ import scipy.sparse as sp
 
 from sknet._columns import column_statistics
 from sknet._rows import (
+    Groups,
     canonical_order,
+    deal_folds,
     distinct_rows,
+    groups_of_equal_x,
     hold_out,
     orientation,
     row_hash,
@@ -151,13 +154,32 @@ def test_order_is_a_permutation_without_a_trend(rng):
     assert gaps == pytest.approx(random_gaps, rel=0.05)
 
 
+def singles(y):
+    """Groups of one row each."""
+    return Groups(np.arange(len(y)), np.asarray(y))
+
+
+def test_groups_are_the_rows_of_one_x_under_their_rarest_label(rng):
+    x = rng.integers(0, 30, size=100)
+    y = rng.choice(3, p=[0.6, 0.3, 0.1], size=100)
+    hashes = row_hash(x[:, np.newaxis].astype(float), np.arange(100))
+    groups = groups_of_equal_x(hashes, y, np.arange(3))
+    counts = np.bincount(y, minlength=3)
+    for value in np.unique(x):
+        (group,) = set(groups.of_row[x == value])
+        assert set(x[groups.of_row == group]) == {value}
+        assert groups.label[group] == min(y[x == value], key=lambda c: counts[c])
+    # groups are numbered as they come: an order that the hash has no part in
+    firsts = [np.flatnonzero(groups.of_row == g)[0] for g in range(len(groups.label))]
+    assert firsts == sorted(firsts)
+
+
 def test_hold_out_has_every_class_on_both_sides(rng):
     counts = [1, 2, 3, 10, 200]
     y = np.repeat(np.arange(5), counts)
-    training, held_out = hold_out(y, 0.1, np.array([3, 1, 4, 0, 2]), rng)
-    assert sorted([*training, *held_out]) == list(range(len(y)))
+    held_out = hold_out(singles(y), 0.1, np.array([3, 1, 4, 0, 2]), rng)
     np.testing.assert_array_equal(np.bincount(y[held_out]), [0, 1, 1, 1, 20])
-    assert np.bincount(y[training]).min() >= 1
+    assert np.bincount(y[~held_out]).min() >= 1
 
 
 def test_hold_out_does_not_depend_on_the_classes_names():
@@ -165,12 +187,36 @@ def test_hold_out_does_not_depend_on_the_classes_names():
     rank = np.array([2, 0, 1])
     renamed = np.empty(3, int)
     renamed[names] = rank
-    a = hold_out(y, 0.2, rank, np.random.default_rng(0))
-    b = hold_out(names[y], 0.2, renamed, np.random.default_rng(0))
-    np.testing.assert_array_equal(a[1], b[1])
+    a = hold_out(singles(y), 0.2, rank, np.random.default_rng(0))
+    b = hold_out(singles(names[y]), 0.2, renamed, np.random.default_rng(0))
+    np.testing.assert_array_equal(a, b)
 
 
 def test_nothing_can_be_held_out_of_singletons(rng):
-    training, held_out = hold_out(np.arange(4), 0.5, np.arange(4), rng)
-    assert len(held_out) == 0
-    np.testing.assert_array_equal(training, np.arange(4))
+    assert not hold_out(singles(np.arange(4)), 0.5, np.arange(4), rng).any()
+    assert (deal_folds(singles(np.arange(4)), 2, np.arange(4), rng) == -1).all()
+
+
+@pytest.mark.parametrize("n_folds", [2, 5, 8])
+@pytest.mark.parametrize("counts", [[100, 50, 50], [1, 1, 2], [3, 40, 1, 7], [2]])
+def test_folds_are_stratified_and_of_one_size(rng, n_folds, counts):
+    y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    fold = deal_folds(singles(y), n_folds, rng.permutation(len(counts)), rng)
+    sizes = np.bincount(fold[fold >= 0], minlength=n_folds)
+    assert sizes.max() - sizes.min() <= 1
+    for label, count in enumerate(counts):
+        own = fold[y == label]
+        assert (own == -1).all() if count == 1 else (own >= 0).all()
+        in_fold = np.bincount(own[own >= 0], minlength=n_folds)
+        assert in_fold.max() - in_fold.min() <= 1
+
+
+def test_rows_of_one_x_are_in_one_fold(rng):
+    x, y = rng.integers(0, 40, size=200), rng.integers(0, 2, size=200)
+    hashes = row_hash(x[:, np.newaxis].astype(float), np.arange(200))
+    groups = groups_of_equal_x(hashes, y, np.arange(2))
+    fold = deal_folds(groups, 4, np.arange(2), rng)
+    held_out = hold_out(groups, 0.3, np.arange(2), rng)
+    for value in np.unique(x):
+        assert len(set(fold[x == value])) == 1
+        assert len(set(held_out[x == value])) == 1
