@@ -5,8 +5,6 @@ the scikit-learn contract, the documentation of every setting, and the promise t
 call that fails leaves the estimator as it was.
 """
 
-from types import SimpleNamespace
-
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -293,7 +291,7 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
             If no class has two distinct rows for `early_stopping` to hold one out, or
             if columns of very different size are not standardized.
         """
-        _validation.check_settings(self)
+        settings = _validation.check_settings(self)
         stand_in = self._stand_in()
         previous = self._previous() if self.warm_start else None
         labelled = _validation.check_X_y(
@@ -308,7 +306,7 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         if not self.standardize:
             _validation.warn_about_scales(labelled.X)
         attributes, interruption = _fitting.fit(
-            SimpleNamespace(**self.get_params(deep=False)),
+            settings,
             labelled,
             classes,
             validation,
@@ -350,7 +348,7 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If `classes` is missing at first or changed later, or a label is not in it.
         """
-        _validation.check_settings(self)
+        settings = _validation.check_settings(self)
         stand_in = self._stand_in()
         previous = self._previous()
         labelled = _validation.check_X_y(
@@ -361,7 +359,7 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         classes, labelled = _validation.encode(labelled, classes)
         _validation.check_class_weight(self.class_weight, classes, labelled)
         attributes, interruption = _fitting.partial_fit(
-            SimpleNamespace(**self.get_params(deep=False)),
+            settings,
             labelled,
             classes,
             previous,

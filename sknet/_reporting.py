@@ -81,8 +81,8 @@ def warn_of_divergence(settings, outcome, stacklevel=4):
     """Tell how often training had to be taken back, and what to change."""
     warnings.warn(
         f"The loss was not finite {outcome.n_recoveries} times; each time the last "
-        "good weights were restored and the learning rate halved. Lower learning_rate_init="
-        f"{settings.learning_rate_init:g}, or use standardize=True.",
+        "good weights were restored and the learning rate halved. Lower "
+        f"learning_rate_init={settings.learning_rate_init:g}, or use standardize=True.",
         ConvergenceWarning,
         stacklevel=stacklevel,
     )

@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from numbers import Integral, Real
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -121,16 +122,24 @@ RULES = {
 
 
 def check_settings(estimator):
-    """Raise InvalidParameterError for the first setting that no rule allows."""
-    for name, value in estimator.get_params(deep=False).items():
-        if name not in RULES:  # a subclass's own
-            continue
-        _allows, words = RULES[name]
-        if not _allows(value):
+    """Return the settings as a namespace, all of them checked.
+
+    A subclass may have more, and need not have all of these in its own signature.
+
+    Raises
+    ------
+    InvalidParameterError
+        For the first setting that its rule does not allow.
+    """
+    settings = {name: getattr(estimator, name) for name in RULES}
+    for name, value in settings.items():
+        allows, words = RULES[name]
+        if not allows(value):
             raise InvalidParameterError(
                 f"The {name!r} parameter of {type(estimator).__name__} must be {words}."
                 f" Got {value!r} instead."
             )
+    return SimpleNamespace(**settings)
 
 
 def check_X(estimator, X, *, reset):
