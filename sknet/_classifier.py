@@ -288,8 +288,8 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         ConvergenceWarning
             If the loss was not finite, or ended no better than the class frequencies.
         UserWarning
-            If no class has two distinct rows for `early_stopping` to hold one out, or
-            if columns of very different size are not standardized.
+            If ``early_stopping=True`` has no rows to hold out, or only such as a warm
+            start knows already, or if columns of very different size are not scaled.
         """
         settings = _validation.check_settings(self)
         stand_in = self._stand_in()

@@ -81,11 +81,13 @@ def prepare(
     held_out = fold = split = None
     if split_rng is not None:
         out, split = _split(settings, X, y, distinct, canonical.class_rank, split_rng)
+        told = settings.asked_to_stop_early  # "auto" means: where it is possible
         if split is None:
-            if settings.asked_to_stop_early:  # "auto" means: where it is possible
+            if told and np.bincount(y[distinct.rows]).max() < 2:
                 _warn_no_hold_out()
         elif known_split not in (None, split):
-            _warn_other_split()
+            if told:
+                _warn_other_split()
             split = None
         elif settings.n_estimators > 1:
             fold = out
@@ -184,9 +186,8 @@ def _warn_other_split():
 
 def _warn_no_hold_out():
     warnings.warn(
-        "early_stopping needs more distinct rows: one for each of n_estimators folds, "
-        "or two of one class for a single network. Training goes on with all rows, "
-        "without a validation set.",
+        "early_stopping needs more distinct rows: no class has two, one of which could "
+        "be held out. Training goes on with all rows, without a validation set.",
         UserWarning,
         stacklevel=5,
     )

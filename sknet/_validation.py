@@ -80,6 +80,7 @@ def _instance(kind, words):
     return (lambda value: isinstance(value, kind)), words
 
 
+ENCODE = "encode other columns first, for example with skrub.TableVectorizer."
 MISSING_KINDS = {"NoneType", "NAType", "NaTType"}
 
 RULES = {
@@ -144,8 +145,7 @@ def check_settings(estimator):
 
 def check_X(estimator, X, *, reset):
     """X (n_samples, n_features): finite, real, dense in any layout or CSR."""
-    X = validate_data(estimator, X, **_x_options(reset))
-    return _usable_X(X)
+    return _usable_X(_validated(estimator, X, reset=reset))
 
 
 def check_X_y(estimator, X, y, sample_weight, *, reset):
@@ -156,23 +156,37 @@ def check_X_y(estimator, X, y, sample_weight, *, reset):
     ValueError, TypeError
         For what scikit-learn refuses, and weights that are negative or all zero.
     """
-    check_labels(y)
-    X, y = validate_data(estimator, X, y, **_x_options(reset))
+    X, y = _validated(estimator, X, check_labels(y), reset=reset)
     X = _usable_X(X)
     check_classification_targets(y)
     return Labelled(X, y, check_weights(sample_weight, X))
 
 
+def _validated(estimator, X, *y, reset):
+    """Scikit-learn's validation, with one answer to columns of any kind of date."""
+    options = {"accept_sparse": ("csr", "csc"), "dtype": "numeric", "reset": reset}
+    try:
+        return validate_data(estimator, X, *y, **options)
+    except np.exceptions.DTypePromotionError as error:
+        raise ValueError(f"X must hold real numbers: {error}; {ENCODE}") from error
+
+
 def check_labels(y, name="y"):
-    """Refuse missing labels and a mix of kinds, which scikit-learn fails to explain.
+    """Labels without their pandas extension type, if they have one.
+
+    Scikit-learn would turn such integers and bools into floats.
 
     Raises
     ------
     ValueError
+        For missing labels and a mix of kinds, which scikit-learn fails to explain.
     """
+    plain = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
+    if plain is not None and plain.kind in "bui" and not y.isna().any():
+        return y.to_numpy(dtype=plain)
     labels = np.asarray(y)
     if labels.dtype.kind != "O" or labels.ndim != 1:
-        return
+        return y
     kinds = {type(label) for label in labels.tolist()}
     missing = sorted(kind.__name__ for kind in kinds if kind.__name__ in MISSING_KINDS)
     if missing:
@@ -185,19 +199,13 @@ def check_labels(y, name="y"):
             f"{name} must hold labels of one kind that can be sorted. Got a mix: "
             f"{sorted(kind.__name__ for kind in kinds)}."
         )
-
-
-def _x_options(reset):
-    return {"accept_sparse": ("csr", "csc"), "dtype": "numeric", "reset": reset}
+    return y
 
 
 def _usable_X(X):
     """Refuse dtypes that are no real numbers; give sparse rows one form."""
     if X.dtype.kind not in "biuf":
-        raise ValueError(
-            f"X must hold real numbers. Got dtype {X.dtype}; encode "
-            "other columns first, for example with skrub.TableVectorizer."
-        )
+        raise ValueError(f"X must hold real numbers. Got dtype {X.dtype}; {ENCODE}")
     if sp.issparse(X):
         X = sp.csr_array(X)
         if not X.has_canonical_format:
@@ -225,7 +233,9 @@ def check_weights(sample_weight, X, name="sample_weight"):
             f"Negative values in data passed to `{name}`: the smallest weight is "
             f"{weight.min():g}. Weights must be zero or positive."
         )
-    if not math.isfinite(float(weight.sum(dtype=np.longdouble))):
+    with np.errstate(over="ignore"):
+        total = float(weight.sum())
+    if not math.isfinite(total):
         raise ValueError(f"The sum of `{name}` must be finite. Lower their scale.")
     largest = weight.max()
     if largest == 0:
@@ -334,8 +344,7 @@ def check_validation_set(estimator, classes, X_val, y_val, sample_weight_val):
         raise ValueError(f"{given} was given without {missing}: pass both or neither.")
     at_fault = "X_val and y_val"
     try:
-        check_labels(y_val)
-        X, y = validate_data(estimator, X_val, y_val, **_x_options(reset=False))
+        X, y = _validated(estimator, X_val, check_labels(y_val), reset=False)
         X, at_fault = _usable_X(X), "sample_weight_val"
         weight = check_weights(sample_weight_val, X, "sample_weight_val")
     except (ValueError, TypeError) as error:

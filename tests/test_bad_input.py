@@ -69,7 +69,7 @@ def learner(kind, X, y, **settings):
 
 
 @contextmanager
-def refused(clf, X, match, kind=ValueError):
+def raises_unharmed(clf, X, match, kind=ValueError):
     """The block raises this one error and changes nothing about ``clf``, bit for bit.
 
     Warnings are errors here: one beside the error would be raised instead of it.
@@ -135,7 +135,7 @@ each_learner = pytest.mark.parametrize("kind", LEARNERS)
 @each_bad_x
 def test_bad_X_is_not_learnt(X, y, spoil, match, kind):
     clf, learn = learner(kind, X, y)
-    with refused(clf, X, match, (ValueError, TypeError)):
+    with raises_unharmed(clf, X, match, (ValueError, TypeError)):
         learn(spoil(X), y)
 
 
@@ -143,18 +143,18 @@ def test_bad_X_is_not_learnt(X, y, spoil, match, kind):
 def test_bad_X_is_not_predicted(X, y, spoil, match):
     clf = small_net().fit(X, y)
     for method in PREDICTORS:
-        with refused(clf, X, match, (ValueError, TypeError)):
+        with raises_unharmed(clf, X, match, (ValueError, TypeError)):
             getattr(clf, method)(spoil(X))
 
 
 @each_learner
 def test_no_rows_are_not_learnt(X, y, kind):
     clf, learn = learner(kind, X, y)
-    with refused(clf, X, r"0 sample\(s\).* a minimum of 1 is required"):
+    with raises_unharmed(clf, X, r"0 sample\(s\).* a minimum of 1 is required"):
         learn(X[:0], y[:0])
     if kind == "fit again":
         for method in PREDICTORS:
-            with refused(clf, X, r"0 sample\(s\).* a minimum of 1 is required"):
+            with raises_unharmed(clf, X, r"0 sample\(s\).* a minimum of 1 is required"):
                 getattr(clf, method)(X[:0])
 
 
@@ -163,10 +163,10 @@ def test_columns_must_stay_the_same(X, y, kind):
     clf, learn = learner(kind, X, y)
     count = "X has 3 features, but TwoLayerClassifier is expecting 4 features"
     for bad in (X[:, :3], sp.csr_array(X[:, :3])):
-        with refused(clf, X, count):
+        with raises_unharmed(clf, X, count):
             learn(bad, y)
         for method in PREDICTORS:
-            with refused(clf, X, count):
+            with raises_unharmed(clf, X, count):
                 getattr(clf, method)(bad)
 
 
@@ -181,10 +181,10 @@ def test_columns_must_stay_the_same(X, y, kind):
 def test_names_must_stay_the_same(X, y, names, match, kind):
     frame, other = (pd.DataFrame(X, columns=n) for n in (["a", "b", "c", "d"], names))
     clf, learn = learner(kind, frame, y)
-    with refused(clf, frame, match):
+    with raises_unharmed(clf, frame, match):
         learn(other, y)
     for method in PREDICTORS:
-        with refused(clf, frame, match):
+        with raises_unharmed(clf, frame, match):
             getattr(clf, method)(other)
 
 
@@ -248,7 +248,7 @@ each_bad_y = pytest.mark.parametrize(("spoil", "match"), BAD_Y.values(), ids=BAD
 @each_bad_y
 def test_bad_y_is_not_learnt(X, y, spoil, match, kind):
     clf, learn = learner(kind, X, y)
-    with refused(clf, X, match):
+    with raises_unharmed(clf, X, match):
         learn(X, spoil(y))
 
 
@@ -256,15 +256,17 @@ def test_bad_y_is_not_learnt(X, y, spoil, match, kind):
 def test_an_unseen_label_is_named(X, y, kind):
     clf, learn = learner(kind, X, y)
     seen = r"y contains labels .*: \[{}\]\. The classes are \[0, 1\]"
-    with refused(clf, X, seen.format(7)):
+    with raises_unharmed(clf, X, seen.format(7)):
         learn(X, np.where(X[:, 1] > 0, 7, y))
-    with refused(clf, X, seen.format("'no', 'yes'")):
+    with raises_unharmed(clf, X, seen.format("'no', 'yes'")):
         learn(X, np.array(["no", "yes"])[y])
 
 
 def test_a_stream_needs_its_classes_at_first(X, y):
     clf = small_net()
-    with refused(clf, X, "classes must be passed on the first call to partial_fit"):
+    with raises_unharmed(
+        clf, X, "classes must be passed on the first call to partial_fit"
+    ):
         clf.partial_fit(X, y)
 
 
@@ -272,14 +274,14 @@ def test_a_stream_needs_its_classes_at_first(X, y):
 def test_the_classes_of_a_stream_do_not_change(X, y, classes):
     clf = small_net().partial_fit(X, y, classes=[1, 0])
     match = re.escape(f"classes={classes}") + r" is not the same .*: \[0, 1\]"
-    with refused(clf, X, match):
+    with raises_unharmed(clf, X, match):
         clf.partial_fit(X, y, classes=classes)
     clf.partial_fit(X, y, classes=[0, 1])  # the same in another order is the same
 
 
 def test_classes_that_cannot_be_sorted_are_named(X, y):
     clf = small_net()
-    with refused(clf, X, "classes.*NoneType"):
+    with raises_unharmed(clf, X, "classes.*NoneType"):
         clf.partial_fit(X, np.array(["no", "yes"])[y], classes=["no", "yes", None])
 
 
@@ -308,7 +310,7 @@ each_bad_weight = pytest.mark.parametrize(
 def test_bad_weights_are_not_learnt(X, y, spoil, match, kind):
     clf, learn = learner(kind, X, y)
     # scikit-learn's own words for some: "Sample weights must ..."
-    with refused(clf, X, match.replace("{}", "sample[_ ]weights?")):
+    with raises_unharmed(clf, X, match.replace("{}", "sample[_ ]weights?")):
         learn(X, y, sample_weight=spoil(np.ones(N)))
 
 
@@ -348,7 +350,7 @@ def test_the_common_scale_of_a_stream_does_not_matter(X, y, scale):
 def test_half_a_validation_set_is_none(X, y, given, match, kind):
     clf, fit = learner(kind, X, y)
     whole = {"X_val": X, "y_val": y, "sample_weight_val": np.ones(N)}
-    with refused(clf, X, match):
+    with raises_unharmed(clf, X, match):
         fit(X, y, **{name: whole[name] for name in given})
 
 
@@ -356,17 +358,17 @@ def test_half_a_validation_set_is_none(X, y, given, match, kind):
 def test_bad_X_val_is_named(X, y, spoil, match):
     for early_stopping in (False, True):
         clf = small_net(early_stopping=early_stopping).fit(X, y)
-        with refused(clf, X, "X_val", (ValueError, TypeError)):
+        with raises_unharmed(clf, X, "X_val", (ValueError, TypeError)):
             clf.fit(X, y, X_val=spoil(X), y_val=y)
 
 
 def test_bad_shape_of_a_validation_set_is_named(X, y):
     clf = small_net().fit(X, y)
-    with refused(clf, X, "X_val.*3 features.*4 features"):
+    with raises_unharmed(clf, X, "X_val.*3 features.*4 features"):
         clf.fit(X, y, X_val=X[:, :3], y_val=y)
-    with refused(clf, X, r"X_val.*0 sample\(s\)"):
+    with raises_unharmed(clf, X, r"X_val.*0 sample\(s\)"):
         clf.fit(X, y, X_val=X[:0], y_val=y[:0])
-    with refused(clf, X, r"[Xy]_val.*\[60, 59\]"):
+    with raises_unharmed(clf, X, r"[Xy]_val.*\[60, 59\]"):
         clf.fit(X, y, X_val=X, y_val=y[:-1])
 
 
@@ -382,14 +384,14 @@ BAD_Y_VAL = {
 @pytest.mark.parametrize(("spoil", "match"), BAD_Y_VAL.values(), ids=BAD_Y_VAL)
 def test_bad_y_val_is_named(X, y, spoil, match):
     clf = small_net().fit(X, y)
-    with refused(clf, X, f"(?s)y_val.*({match})"):
+    with raises_unharmed(clf, X, f"(?s)y_val.*({match})"):
         clf.fit(X, y, X_val=X, y_val=spoil(y))
 
 
 @each_bad_weight
 def test_bad_sample_weight_val_is_named(X, y, spoil, match):
     clf = small_net().fit(X, y)
-    with refused(clf, X, "sample_weight_val"):
+    with raises_unharmed(clf, X, "sample_weight_val"):
         clf.fit(X, y, X_val=X, y_val=y, sample_weight_val=spoil(np.ones(N)))
 
 
@@ -443,7 +445,9 @@ def test_a_bad_setting_is_named_with_what_is_allowed(X, y, name, allowed, value)
     for kind in ("first fit", "first partial_fit", "fit again", "partial_fit"):
         clf, learn = learner(kind, X[:20], y[:20])
         clf.set_params(**{name: value})
-        with refused(clf, X, f"The '{name}' parameter of TwoLayerClassifier") as caught:
+        with raises_unharmed(
+            clf, X, f"The '{name}' parameter of TwoLayerClassifier"
+        ) as caught:
             learn(X, y)
         assert isinstance(caught.value, InvalidParameterError)
         message = str(caught.value)
@@ -484,7 +488,7 @@ def test_a_bad_setting_is_caught_as_either_of_two_kinds(X, y):
 def test_bad_class_weights_are_named(X, y, class_weight, match, kind):
     clf, learn = learner(kind, X, y)
     clf.set_params(class_weight=class_weight)
-    with refused(clf, X, match):
+    with raises_unharmed(clf, X, match):
         learn(X, y)
 
 
@@ -492,7 +496,7 @@ def test_bad_class_weights_are_named(X, y, class_weight, match, kind):
 def test_weights_whose_product_is_zero_are_named(X, y, kind):
     clf, learn = learner(kind, X, y)
     clf.set_params(class_weight={0: 1e-300, 1: 1e-300})
-    with refused(clf, X, "class_weight"):
+    with raises_unharmed(clf, X, "class_weight"):
         learn(X, y, sample_weight=np.full(N, 1e-50))
 
 
@@ -519,7 +523,7 @@ def test_a_refused_fit_draws_no_seed(X, y, make):
 def test_a_changed_structure_cannot_go_on(X, y, name, old, new, kind):
     clf, learn = learner(kind, X, y)
     clf.set_params(**{name: new})
-    with refused(clf, X, rf"{name} was {old!r} in the fit .* Got {new!r}"):
+    with raises_unharmed(clf, X, rf"{name} was {old!r} in the fit .* Got {new!r}"):
         learn(X, y)
     clf.set_params(**{name: old})
     learn(X, y)  # set back, it goes on
@@ -531,10 +535,12 @@ def test_a_changed_structure_cannot_go_on(X, y, name, old, new, kind):
 def test_nothing_is_predicted_before_a_fit(X):
     clf = small_net()
     for method in PREDICTORS:
-        with refused(clf, X, "not fitted yet", NotFittedError):
+        with raises_unharmed(clf, X, "not fitted yet", NotFittedError):
             getattr(clf, method)(X)
     for name in ("coefs_", "intercepts_"):
-        with refused(clf, X, "TwoLayerClassifier is not fitted", AttributeError):
+        with raises_unharmed(
+            clf, X, "TwoLayerClassifier is not fitted", AttributeError
+        ):
             getattr(clf, name)
         assert not hasattr(clf, name)
 
@@ -542,7 +548,7 @@ def test_nothing_is_predicted_before_a_fit(X):
 def test_lbfgs_has_no_partial_fit(X, y):
     clf = small_net(solver="lbfgs")
     assert not hasattr(clf, "partial_fit")
-    with refused(clf, X, "partial_fit", AttributeError):
+    with raises_unharmed(clf, X, "partial_fit", AttributeError):
         clf.partial_fit(X, y, classes=[0, 1])
     assert hasattr(clf.set_params(solver="sgd"), "partial_fit")
 
@@ -609,7 +615,7 @@ def test_an_error_before_the_first_epoch_is_done_changes_nothing(
     X, y, monkeypatch, kind, solver, place, error
 ):
     clf, learn = learner(kind, X, y, solver=solver)
-    with refused(clf, X, None, error), monkeypatch.context() as patch:
+    with raises_unharmed(clf, X, None, error), monkeypatch.context() as patch:
         patch.setattr(place, raise_after(0, error))
         learn(X, y)
 
@@ -620,7 +626,7 @@ def test_an_error_before_the_first_lbfgs_iteration_changes_nothing(
     X, y, monkeypatch, kind, error
 ):
     clf, fit = learner(kind, X, y, solver="lbfgs")
-    with refused(clf, X, None, error), monkeypatch.context() as patch:
+    with raises_unharmed(clf, X, None, error), monkeypatch.context() as patch:
         gradient = TwoLayerNetwork.loss_gradient
         patch.setattr(TwoLayerNetwork, "loss_gradient", raise_after(1, error, gradient))
         fit(X, y)
@@ -629,7 +635,7 @@ def test_an_error_before_the_first_lbfgs_iteration_changes_nothing(
 @pytest.mark.parametrize("kind", ["first fit", "fit again", "warm start"])
 def test_an_error_after_some_epochs_changes_nothing(X, y, monkeypatch, kind):
     clf, fit = learner(kind, X, y)
-    with refused(clf, X, None, MemoryError), monkeypatch.context() as patch:
+    with raises_unharmed(clf, X, None, MemoryError), monkeypatch.context() as patch:
         patch.setattr(Adam, "step", raise_after(2 * STEPS, MemoryError, Adam.step))
         fit(X, y)
 
@@ -685,7 +691,10 @@ def test_an_interrupted_warm_start_counts_on(X, y, monkeypatch):
 @pytest.mark.parametrize("kind", ["first partial_fit", "partial_fit"])
 def test_an_interrupted_batch_has_not_been(X, y, monkeypatch, kind):
     clf, learn = learner(kind, X, y)
-    with refused(clf, X, None, KeyboardInterrupt), monkeypatch.context() as patch:
+    with (
+        raises_unharmed(clf, X, None, KeyboardInterrupt),
+        monkeypatch.context() as patch,
+    ):
         step = raise_after(STEPS - 1, KeyboardInterrupt, Adam.step)
         patch.setattr(Adam, "step", step)
         learn(X, y)

@@ -26,7 +26,6 @@ pytestmark = [
     # many checks give a network pure noise: it cannot beat the prior
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     # some give it four rows: there is none to spare for each of eight members
-    pytest.mark.filterwarnings("ignore:early_stopping needs:UserWarning"),
 ]
 
 

@@ -277,13 +277,13 @@ def test_a_given_validation_set_wins_over_folds():
 @pytest.mark.parametrize("n", [2, 3, 5])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_fewer_rows_than_folds(n, solver):
-    """Only who asked for early stopping is told that there is none."""
+    """Then all rows train all members; who asked for folds is told if none can be."""
     X = np.arange(n, dtype=float)[:, np.newaxis]
-    y = np.arange(n) // 2
-    clf = TwoLayerClassifier(solver=solver, **{**SMALL, "early_stopping": "auto"})
-    clf.fit(X, y)
+    clf = TwoLayerClassifier(solver=solver, **SMALL).fit(X, np.arange(n) // 2)
+    assert clf.best_validation_loss_ is None
+    clf.set_params(early_stopping="auto").fit(X, np.arange(n))
     assert clf.best_validation_loss_ is None
     with pytest.warns(UserWarning, match="needs more distinct rows"):
-        TwoLayerClassifier(solver=solver, **SMALL).fit(X, y)
+        clf.set_params(early_stopping=True).fit(X, np.arange(n))
     assert np.isfinite(clf.predict_proba(X)).all()
     assert clf.n_iter_ >= 1

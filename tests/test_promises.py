@@ -3,6 +3,7 @@
 import threading
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_iris, make_classification
 from sklearn.exceptions import ConvergenceWarning
@@ -132,6 +133,19 @@ def test_predictions_in_a_thread_do_not_see_a_refused_fit():
     stop.set()
     thread.join()
     assert not faults
+
+
+def test_a_date_among_numbers_is_named():
+    frame = pd.DataFrame({"day": pd.date_range("2020", periods=150), "x": X[:, 0]})
+    with pytest.raises(ValueError, match=r"X must hold real numbers.*TableVectorizer"):
+        TwoLayerClassifier(**SMALL).fit(frame, Y)
+
+
+def test_large_nullable_integers_stay_apart():
+    y = pd.Series([2**53, 2**53 + 1] * 75, dtype="Int64")
+    rows = np.column_stack([np.arange(150) % 2, X[:, 0]])
+    clf = TwoLayerClassifier(**SMALL).fit(rows, y)
+    assert clf.classes_.tolist() == [2**53, 2**53 + 1]
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
