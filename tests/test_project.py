@@ -323,3 +323,15 @@ def test_no_file_holds_a_path_of_one_machine():
         for number, line in enumerate(content.decode("utf-8").splitlines(), start=1):
             found += [f"{name}:{number}: {line}"] if PRIVATE_PATH.search(line) else []
     assert not found, "paths of one machine:\n" + "\n".join(found)
+
+
+def test_tutorial_page_prints_what_it_shows():
+    text = read(ROOT / "docs" / "from_the_tutorial.md")
+    fences = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
+    code = "\n".join(content for of, content in fences if of == "python")
+    shown = "".join(content for of, content in fences if of == "text")
+    printed = io.StringIO()
+    with threadpool_limits(1), contextlib.redirect_stdout(printed):
+        exec(compile(code, "from_the_tutorial.md", "exec"), {})
+    assert code
+    assert printed.getvalue() == shown
