@@ -96,7 +96,8 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         so that every row has a prediction by a member that never saw it. These also
         set `temperature_`. One member holds out `validation_fraction`. The ``X_val``
         and ``y_val`` of `fit` are used instead if given; then all members train on all
-        rows. 'auto' is True except for one member without ``X_val``.
+        rows. 'auto' is True except for one member without ``X_val``. With fewer
+        distinct rows than members there are no folds.
     validation_fraction : float, default=0.1
         Share of each class's distinct rows that one member holds out. Classes with a
         single row stay in training.
@@ -319,9 +320,9 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for exactly one pass over a batch of rows.
 
-        There is no early stopping and `temperature_` is 1. The
-        learning rate is constant ('invscaling' goes on falling), and k calls with
-        the same rows equal k epochs of `fit`. Column statistics, class frequencies for
+        There is no early stopping and `temperature_` is 1. The learning rate is
+        constant ('invscaling' goes on falling from call to call), and k calls with the
+        same rows equal k epochs of `fit`. Column statistics, class frequencies for
         ``class_weight="balanced"`` and the mean weight are those of all rows so far.
 
         Parameters

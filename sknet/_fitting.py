@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.utils import check_random_state
 
 from sknet import _reporting
@@ -92,7 +93,7 @@ def fit(settings, labelled, classes, validation, previous):
     settings.asked_to_stop_early = settings.early_stopping is True
     if settings.early_stopping == "auto":
         settings.early_stopping = settings.n_estimators > 1 or validation is not None
-    session = Session(settings, classes, labelled.X.dtype, previous)
+    session = Session(settings, classes, labelled.X, previous)
     splits = settings.early_stopping and validation is None
     prepared = prepare(
         settings,
@@ -124,10 +125,10 @@ def partial_fit(settings, labelled, classes, previous):
     settings.max_iter, settings.early_stopping = 1, False
     if settings.learning_rate != "invscaling":
         settings.learning_rate = "constant"
-    session = Session(settings, classes, labelled.X.dtype, previous)
+    session = Session(settings, classes, labelled.X, previous)
     prepared = prepare_batch(
         settings,
-        session.in_reach(labelled),
+        session.in_reach(labelled, stream=True),
         classes,
         statistics=session.statistics,
         seen=session.state.get("seen") and Seen(*session.state["seen"]),
@@ -147,38 +148,53 @@ class Session:
     ----------
     settings : SimpleNamespace
     classes : ndarray of shape (n_classes,)
-    X_dtype : dtype
-        Of the rows as they came; predictions are made in the float dtype that holds it.
+    X : ndarray or csr_array
+        Predictions are made in the float dtype that holds its dtype.
     previous : dict or None
         Attributes of the fit that is continued.
     """
 
-    def __init__(self, settings, classes, X_dtype, previous):
+    def __init__(self, settings, classes, X, previous):
         self.settings = settings
         self.previous = previous
         self.state = {} if previous is None else previous["_state"]
+        self.sparse = sp.issparse(X)
+        known = self.state.get("sparse", self.sparse)
+        if settings.standardize and known != self.sparse:
+            raise ValueError(
+                f"X is {'sparse' if self.sparse else 'dense'}, but was not in the fit "
+                "that is to be continued. Sparse columns are not centred: give X in "
+                "the same form, or use standardize=False."
+            )
         self.seed = self.state.get("seed")
         if self.seed is None:
             self.seed = seed_of(settings.random_state)
         self.rngs = streams(self.seed)
         for name, saved in self.state.get("streams", {}).items():
             self.rngs[name].bit_generator.state = saved
-        self.weight_exponent = self.state.get("weight_exponent")
         self.loss = loss_for(len(classes))
-        self.output_dtype = working_dtype(X_dtype)
+        self.output_dtype = working_dtype(X.dtype)
         double = settings.solver == "lbfgs" or settings.dtype == "float64"
         self.dtype = np.dtype(np.float64 if double else np.float32)
 
-    def in_reach(self, labelled):
+    def in_reach(self, labelled, *, stream=False):
         """Scale extreme weights: only ratios count, and their squares must be finite.
 
         The scale is a power of two, exact, and the same for a whole stream.
         """
         weight = labelled.sample_weight
+        self.weight_exponent = self.state.get("weight_exponent") if stream else None
         if self.weight_exponent is None:
             exponent = int(np.frexp(weight.max())[1])
             self.weight_exponent = exponent if abs(exponent) > 300 else 0
-        return labelled._replace(sample_weight=np.ldexp(weight, -self.weight_exponent))
+        with np.errstate(over="ignore", under="ignore"):
+            weight = np.ldexp(weight, -self.weight_exponent)
+        if not 1e-150 < weight.max() < 1e150:
+            raise ValueError(
+                "sample_weight is too far from the weights of the calls before: only "
+                f"ratios count, but the largest is {labelled.sample_weight.max():g}."
+            )
+        return labelled._replace(sample_weight=weight)
 
     @property
     def statistics(self):
@@ -269,6 +285,9 @@ class Session:
             if monitor.best_epoch == 0:
                 raise
             monitor.stop_reason, interruption = "interrupted", error
+            if not np.isfinite(network.params).all():
+                network.params[:] = monitor.best_params
+                optimizer.reset()
         _reporting.stopped(settings.verbose, monitor)
         return Outcome(
             monitor.best_params,
@@ -305,6 +324,8 @@ class Session:
         history = mean_history(histories)
         if interruption is not None:
             history = history._replace(stop_reason="interrupted")
+            # copies of the first member know the folds of those they stand for
+            self.prepared = self.prepared.judged_by(len(histories))
         out_of_fold = self._out_of_fold(self.network(params))
         if out_of_fold is not None:
             out_of_fold.predict_all()
@@ -453,6 +474,7 @@ class Session:
             "seen": tuple(prepared.seen),
             "split": prepared.split or 0,
             "weight_exponent": self.weight_exponent,
+            "sparse": self.sparse,
         }
         if statistics is not None:
             state["constant_columns"] = np.flatnonzero(statistics.deviation == 0)

@@ -176,6 +176,7 @@ def fit_temperature(
     raw = raw.astype(np.float64)
     targets = np.empty_like(raw)
     loss.encode(y, targets)
+    weight = weight / weight.max()
     total = float(weight.sum())
     n_effective = total**2 / float(weight @ weight)
     smoothed = targets + (1 / loss.n_classes - targets) / (n_effective + 2)

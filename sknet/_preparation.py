@@ -35,6 +35,13 @@ class Prepared(NamedTuple):
     class_rank: np.ndarray  # (n_classes,)
     seen: "Seen"
 
+    def judged_by(self, n_members):
+        """Leave unjudged the folds of all but the first members, if there are folds."""
+        if self.fold is None:
+            return self
+        fold = np.where(self.fold < n_members, self.fold, -1)
+        return self._replace(fold=fold, split=None)
+
 
 class Seen(NamedTuple):
     """What a stream of batches has brought so far; for fit, a stream of one."""
@@ -153,7 +160,8 @@ def _split(settings, X, y, distinct, class_rank, rng):
         out = deal_folds(groups, settings.n_estimators, class_rank, rng)
         possible = out.max() == settings.n_estimators - 1  # something in every fold
     else:
-        out = hold_out(groups, settings.validation_fraction, class_rank, rng)
+        fraction = settings.validation_fraction
+        out = hold_out(y[distinct.rows], groups, fraction, class_rank, rng)
         possible = out.any()
     name = int((hashes * (out + 3).astype(np.uint64)).sum()) or 1
     return out, name if possible else None

@@ -229,14 +229,15 @@ def groups_of_equal_x(hashes, y, class_rank):
     return Groups(of_row, rarity[rarest])
 
 
-def hold_out(groups, fraction, class_rank, rng):
+def hold_out(y, groups, fraction, class_rank, rng):
     """Whether each row (n,) is held out, in a stratified part of the groups.
 
-    Every class with two groups or more has at least one on either side. A class with a
-    single group stays in training. Nothing is held out if there is no other class.
+    No class is held out altogether, and every class that speaks for two groups or more
+    has one on either side. Nothing is held out if there is no such class.
 
     Parameters
     ----------
+    y : ndarray of int of shape (n,)
     groups : Groups
     fraction : float
         Share of each class's groups to hold out.
@@ -251,7 +252,12 @@ def hold_out(groups, fraction, class_rank, rng):
             n_held_out = round(fraction * len(members))
             n_held_out = min(max(n_held_out, 1), len(members) - 1)
             held_out[rng.permutation(members)[:n_held_out]] = True
-    return held_out[groups.of_row]
+    out = held_out[groups.of_row]
+    for label in np.unique(y):  # one that others speak for may be held out altogether
+        if out[y == label].all():
+            back = groups.of_row[y == label][0]
+            out[groups.of_row == back] = False
+    return out
 
 
 def deal_folds(groups, n_folds, class_rank, rng):

@@ -23,6 +23,7 @@ from sknet._standardizer import Standardizer
 Array = NDArray[np.floating]
 
 BLOCK_ELEMENTS = 1 << 18  # of X or of hidden units in flight when no minibatch sets it
+LARGEST_WEIGHT = 1e15  # beyond it predictions of any precision may overflow
 MOST_RECOVERIES = 64  # halvings of the learning rate before training gives up
 
 
@@ -280,8 +281,9 @@ class _LastGood:
         self.n_recoveries = 0
 
     def keep(self) -> bool:
-        """Remember the weights as they are; False if they are not finite."""
-        if not math.isfinite(float(self.params.sum(dtype=np.float64))):
+        """Remember the weights as they are; False if they are not of this world."""
+        largest = max(float(self.params.max()), -float(self.params.min()))
+        if not largest < LARGEST_WEIGHT:  # nor is NaN
             return False
         self.kept[:] = self.params
         return True

@@ -5,12 +5,14 @@ import threading
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from sklearn.datasets import load_iris, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold, cross_val_score
 
-from sknet import TwoLayerClassifier
+from sknet import TwoLayerClassifier, _fitting
 from sknet._crossfit import OutOfFold
+from sknet._optimizers import Adam
 from sknet._prediction import ValidationLoss
 
 X, Y = load_iris(return_X_y=True)
@@ -158,3 +160,82 @@ def test_unscaled_rows_too_large_for_float32(solver):
     assert np.isfinite(clf.predict_proba(huge)).all()
     assert np.isfinite(clf.predict_log_proba(huge)).all()
     assert np.isfinite(clf.loss_curve_).all()
+
+
+@pytest.mark.parametrize("first", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("how", ["warm start", "stream"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_fit_is_not_continued_in_the_other_form(first, how):
+    """Dense columns are centred, sparse ones are not: the statistics do not mix."""
+    second = sp.csr_array if first is np.asarray else np.asarray
+    clf = TwoLayerClassifier(warm_start=True, max_iter=5, **SMALL).fit(first(X), Y)
+    before = clf.predict_proba(X)
+    with pytest.raises(ValueError, match="but was not in the fit"):
+        (clf.fit if how == "warm start" else clf.partial_fit)(second(X), Y)
+    np.testing.assert_array_equal(clf.predict_proba(X), before)
+    free = TwoLayerClassifier(standardize=False, max_iter=30, **SMALL).fit(first(X), Y)
+    free.partial_fit(second(X), Y)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_one_row_may_outweigh_all_others_together():
+    rng = np.random.default_rng(0)
+    rows, y = rng.normal(size=(201, 3)), np.arange(201) % 2
+    y[-1] = 2
+    weight = np.ones(201)
+    weight[-1] = 1e170
+    clf = TwoLayerClassifier(max_iter=3, **SMALL).fit(rows, y, weight)
+    assert np.isfinite(clf.predict_proba(rows)).all()
+
+
+def test_an_interrupted_l_bfgs_fit_is_judged_by_trained_members_only(monkeypatch):
+    rng = np.random.default_rng(0)
+    rows, y = rng.normal(size=(60, 20)), rng.integers(0, 2, size=60)
+    fit_lbfgs, calls = _fitting.fit_lbfgs, []
+
+    def interrupted(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        fit_lbfgs(*args, **kwargs)
+
+    monkeypatch.setattr(_fitting, "fit_lbfgs", interrupted)
+    clf = TwoLayerClassifier(
+        32, n_estimators=4, solver="lbfgs", alpha=0.0, random_state=0
+    )
+    clf.set_params(n_iter_no_change=np.inf)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(rows, y)
+    assert clf.stop_reason_ == "interrupted"
+    assert clf.best_validation_loss_ > 0.65  # noise: the labels cannot be known
+    assert clf._state["split"] == 0
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_an_interrupt_amid_divergence_leaves_finite_weights(monkeypatch):
+    step, calls = Adam.step, []
+
+    def spoilt(self, params, grads, rate):
+        calls.append(1)
+        if len(calls) == 40:
+            params[:] = np.inf
+            raise KeyboardInterrupt
+        step(self, params, grads, rate)
+
+    clf = TwoLayerClassifier(warm_start=True, **SMALL)
+    monkeypatch.setattr(Adam, "step", spoilt)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(X, Y)
+    clf.fit(X, Y)
+    assert np.isfinite(clf.predict_proba(X)).all()
+
+
+def test_weights_of_each_fit_have_a_scale_of_their_own():
+    clf = TwoLayerClassifier(warm_start=True, max_iter=30, **SMALL)
+    for scale in (1e-200, 1.0, 1e250):
+        clf.fit(X, Y, np.full(150, scale))
+    assert np.isfinite(clf.predict_proba(X)).all()
+    stream = TwoLayerClassifier(**SMALL)
+    stream.partial_fit(X, Y, classes=[0, 1, 2], sample_weight=np.full(150, 1e300))
+    with pytest.raises(ValueError, match="too far from the weights"):
+        stream.partial_fit(X, Y, sample_weight=np.full(150, 1e-30))

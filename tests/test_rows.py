@@ -177,7 +177,7 @@ def test_groups_are_the_rows_of_one_x_under_their_rarest_label(rng):
 def test_hold_out_has_every_class_on_both_sides(rng):
     counts = [1, 2, 3, 10, 200]
     y = np.repeat(np.arange(5), counts)
-    held_out = hold_out(singles(y), 0.1, np.array([3, 1, 4, 0, 2]), rng)
+    held_out = hold_out(y, singles(y), 0.1, np.array([3, 1, 4, 0, 2]), rng)
     np.testing.assert_array_equal(np.bincount(y[held_out]), [0, 1, 1, 1, 20])
     assert np.bincount(y[~held_out]).min() >= 1
 
@@ -187,13 +187,23 @@ def test_hold_out_does_not_depend_on_the_classes_names():
     rank = np.array([2, 0, 1])
     renamed = np.empty(3, int)
     renamed[names] = rank
-    a = hold_out(singles(y), 0.2, rank, np.random.default_rng(0))
-    b = hold_out(singles(names[y]), 0.2, renamed, np.random.default_rng(0))
+    a = hold_out(y, singles(y), 0.2, rank, np.random.default_rng(0))
+    b = hold_out(names[y], singles(names[y]), 0.2, renamed, np.random.default_rng(0))
     np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("seed", range(50))
+def test_a_class_that_others_speak_for_is_not_held_out_altogether(seed):
+    hashes = np.array([1, 2, 1, 3, 2, 4], np.uint64)
+    y, rank = np.array([2, 2, 0, 0, 1, 1]), np.arange(3)
+    groups = groups_of_equal_x(hashes, y, rank)
+    out = hold_out(y, groups, 0.1, rank, np.random.default_rng(seed))
+    assert set(y[~out]) == {0, 1, 2}
+
+
 def test_nothing_can_be_held_out_of_singletons(rng):
-    assert not hold_out(singles(np.arange(4)), 0.5, np.arange(4), rng).any()
+    y = np.arange(4)
+    assert not hold_out(y, singles(y), 0.5, y, rng).any()
     assert (deal_folds(singles(np.arange(4)), 2, np.arange(4), rng) == -1).all()
 
 
@@ -216,7 +226,7 @@ def test_rows_of_one_x_are_in_one_fold(rng):
     hashes = row_hash(x[:, np.newaxis].astype(float), np.arange(200))
     groups = groups_of_equal_x(hashes, y, np.arange(2))
     fold = deal_folds(groups, 4, np.arange(2), rng)
-    held_out = hold_out(groups, 0.3, np.arange(2), rng)
+    held_out = hold_out(y, groups, 0.3, np.arange(2), rng)
     for value in np.unique(x):
         assert len(set(fold[x == value])) == 1
         assert len(set(held_out[x == value])) == 1
