@@ -96,8 +96,8 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         so that every row has a prediction by a member that never saw it. These also
         set `temperature_`. One member holds out `validation_fraction`. The ``X_val``
         and ``y_val`` of `fit` are used instead if given; then all members train on all
-        rows. 'auto' is True except for one member without ``X_val``. With fewer
-        distinct rows than members there are no folds.
+        rows. 'auto' is True except for one member without ``X_val``. It also
+        needs a distinct row for each member.
     validation_fraction : float, default=0.1
         Share of each class's distinct rows that one member holds out. Classes with a
         single row stay in training.

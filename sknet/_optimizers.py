@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
 
-BLOCK = (
-    8192  # parameters worked through at a time: four such arrays stay in the L2 cache
-)
+BLOCK = 8192  # parameters worked through at a time: four such arrays stay in L2
 
 
 class Optimizer(Protocol):

@@ -90,7 +90,7 @@ def prepare(
         out, split = _split(settings, X, y, distinct, canonical.class_rank, split_rng)
         told = settings.asked_to_stop_early  # "auto" means: where it is possible
         if split is None:
-            if told and np.bincount(y[distinct.rows]).max() < 2:
+            if told:
                 _warn_no_hold_out()
         elif known_split not in (None, split):
             if told:
@@ -158,7 +158,9 @@ def _split(settings, X, y, distinct, class_rank, rng):
     groups = groups_of_equal_x(hashes, y[distinct.rows], class_rank)
     if settings.n_estimators > 1:
         out = deal_folds(groups, settings.n_estimators, class_rank, rng)
-        possible = out.max() == settings.n_estimators - 1  # something in every fold
+        # "auto" wants something in every fold; who asks for folds gets what there is
+        fewest = 1 if settings.asked_to_stop_early else settings.n_estimators
+        possible = out.max() >= fewest - 1
     else:
         fraction = settings.validation_fraction
         out = hold_out(y[distinct.rows], groups, fraction, class_rank, rng)
@@ -194,8 +196,9 @@ def _warn_other_split():
 
 def _warn_no_hold_out():
     warnings.warn(
-        "early_stopping needs more distinct rows: no class has two, one of which could "
-        "be held out. Training goes on with all rows, without a validation set.",
+        "early_stopping needs more distinct rows: no class has two rows of X that "
+        "differ, one of which could be held out. Training goes on with all rows, "
+        "without a validation set.",
         UserWarning,
         stacklevel=5,
     )

@@ -11,8 +11,7 @@ from scipy.special import xlogy
 from sklearn.exceptions import ConvergenceWarning
 
 logger = logging.getLogger("sknet")
-# Lines are only written when verbose asks for them: the root's WARNING must not hide
-# them.
+# Lines are written only if verbose asks for them: the root's level must not hide them.
 logger.setLevel(logging.INFO)
 
 SMALLEST_PRIOR_LOSS = 1e-6  # under it there is one class, and nothing to learn

@@ -36,9 +36,7 @@ class CanonicalOrder(NamedTuple):
 
     order: np.ndarray  # (n,) positions into the distinct rows
     orientation: np.ndarray  # (d,) +1 or -1: which way round a column counts
-    class_rank: (
-        np.ndarray
-    )  # (n_classes,) places of the classes in an order of their own
+    class_rank: np.ndarray  # (n_classes,) places of the classes in a fixed order
 
 
 def _mix(bits):

@@ -277,9 +277,11 @@ def test_a_given_validation_set_wins_over_folds():
 @pytest.mark.parametrize("n", [2, 3, 5])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_fewer_rows_than_folds(n, solver):
-    """Then all rows train all members; who asked for folds is told if none can be."""
+    """Who asks for folds gets what there is, or is told; "auto" does without."""
     X = np.arange(n, dtype=float)[:, np.newaxis]
     clf = TwoLayerClassifier(solver=solver, **SMALL).fit(X, np.arange(n) // 2)
+    assert clf.best_validation_loss_ is not None
+    clf.set_params(early_stopping="auto").fit(X, np.arange(n) // 2)
     assert clf.best_validation_loss_ is None
     clf.set_params(early_stopping="auto").fit(X, np.arange(n))
     assert clf.best_validation_loss_ is None
