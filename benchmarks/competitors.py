@@ -36,3 +36,50 @@ if importlib.util.find_spec("pytabkit"):
     COMPETITORS["RealMLP_TD_S"] = lambda seed: RealMLP_TD_S_Classifier(
         random_state=seed, device="cpu", n_threads=1
     )
+
+
+if importlib.util.find_spec("skorch"):
+    import numpy as np
+    import torch
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.preprocessing import LabelEncoder
+    from skorch import NeuralNetClassifier
+    from skorch.callbacks import EarlyStopping
+
+    class Skorch(ClassifierMixin, BaseEstimator):
+        """The net of skorch's first example, with what its users add to it.
+
+        100 ReLU units as MLPClassifier has, Adam, float32 rows, labels from 0, and
+        early stopping on skorch's own fifth of the rows; with the best epoch's weights.
+        """
+
+        def __init__(self, seed=0):
+            self.seed = seed
+
+        def fit(self, X, y):
+            torch.manual_seed(self.seed)
+            torch.set_num_threads(1)
+            self.encoder_ = LabelEncoder().fit(y)
+            self.classes_ = self.encoder_.classes_
+            layers = (
+                torch.nn.Linear(X.shape[1], 100),
+                torch.nn.ReLU(),
+                torch.nn.Linear(100, len(self.classes_)),
+            )
+            self.net_ = NeuralNetClassifier(
+                torch.nn.Sequential(*layers),
+                criterion=torch.nn.CrossEntropyLoss,
+                optimizer=torch.optim.Adam,
+                lr=0.001,
+                max_epochs=200,
+                callbacks=[EarlyStopping(patience=10, load_best=True)],
+                verbose=0,
+            )
+            self.net_.fit(X.astype(np.float32), self.encoder_.transform(y))
+            return self
+
+        def predict_proba(self, X):
+            logits = self.net_.forward(X.astype(np.float32))
+            return torch.softmax(logits.double(), dim=1).numpy()
+
+    COMPETITORS["skorch"] = lambda seed: Skorch(seed)

@@ -7,10 +7,9 @@ call that fails leaves the estimator as it was.
 
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from sknet import _fitting, _objects, _validation
-from sknet._prediction import predict_rows
+from sknet._probabilities import ProbabilityMixin
 
 
 def _trains_in_batches(estimator):
@@ -23,7 +22,7 @@ def _trains_in_batches(estimator):
     return True
 
 
-class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
+class TwoLayerClassifier(ProbabilityMixin, ClassifierMixin, BaseEstimator):
     r"""Classifier with one hidden layer, scaled inputs and several members at once.
 
     ``n_estimators`` networks with one hidden layer each are trained at once on the
@@ -39,11 +38,13 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    hidden_layer_size : int, default=64
-        Hidden units of each member.
-    n_estimators : int, default=8
+    hidden_layer_size : int or 'auto', default='auto'
+        Hidden units of each member. 'auto' takes 48 for up to 5,000 distinct rows and
+        128 for more, which have finer structure to learn.
+    n_estimators : int or 'auto', default='auto'
         Members trained at once. Their first layers are one matrix product, so 8 members
-        cost far less than 8 fits.
+        cost far less than 8 fits. 'auto' takes 12 for up to 5,000 distinct rows, which
+        leave much variance to average away, and 4 for more.
     activation : {'relu', 'tanh', 'logistic', 'identity'}, default='relu'
         Activation of the hidden units.
     solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
@@ -61,8 +62,10 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
     learning_rate : {'cosine', 'constant', 'invscaling', 'adaptive'}, default='cosine'
         How the learning rate changes, for 'adam' and 'sgd'. 'cosine' rises for a tenth
         of the steps, then falls to zero at `max_iter`, so that reaching `max_iter` is
-        the normal end. 'invscaling' divides by ``t ** power_t`` at step t. 'adaptive'
-        divides by 5 whenever `n_iter_no_change` epochs brought no improvement by `tol`.
+        the normal end; after `n_iter_no_change` epochs without an improvement it falls
+        to zero at once, in half as many epochs as the best one took. 'invscaling'
+        divides by ``t ** power_t`` at step t. 'adaptive' divides by 5 whenever
+        `n_iter_no_change` epochs brought no improvement by `tol`.
     learning_rate_init : float, default=0.01
         The (highest) learning rate.
     power_t : float, default=0.5
@@ -101,20 +104,29 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
     validation_fraction : float, default=0.1
         Share of each class's distinct rows that one member holds out. Classes with a
         single row stay in training.
+    store_oof_proba : bool, default=False
+        Whether to keep `oof_proba_`.
     beta_1, beta_2 : float, default=0.9, 0.999
         Decay of Adam's first and second moment.
     epsilon : float, default=1e-8
         Keeps Adam's denominator from zero.
-    n_iter_no_change : int or inf, default=20
+    n_iter_no_change : int or inf, default=8
         Epochs in a row without an improvement that end training: of the validation loss
         with `early_stopping`, else of the training loss unless the learning rate is
         'cosine', which ends by itself.
-    dropout : float, default=0.0
+    dropout : float, default=0.2
         Share of hidden units switched off at each training step [3]_.
+    input_dropout : float, default=0.0
+        Share of inputs switched off at each training step.
+    scaling_layer : bool, default=True
+        Let 'adam' also learn a factor for each input of each member [4]_, so that a
+        useful input grows as a whole. The factors are part of `coefs_`: the network
+        stays the same, only the way to it differs.
     standardize : bool, default=True
-        Subtract each column's weighted mean and divide by its standard deviation, both
-        taken from the training rows. Sparse X is divided only.
-    squash : float or None, default=3.0
+        Subtract each column's weighted mean and divide by its standard deviation, or,
+        for a column of two values, by their distance. Taken from the training rows.
+        Sparse X is divided only.
+    squash : float or None, default=5.0
         Bound of the smooth clip ``z / sqrt(1 + (z / squash) ** 2)`` of standardized
         inputs [4]_, which tames outliers. None leaves it out.
     dtype : {'float32', 'float64'}, default='float32'
@@ -142,6 +154,11 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
     mean_, scale_ : ndarray of shape (n_features_in_,) or None
         What is subtracted from and divided out of each column. None without
         `standardize`; for sparse X `mean_` is zero.
+    oof_proba_ : ndarray of shape (n_samples, n_classes) or None
+        With `store_oof_proba` and folds: the probabilities of each row given to `fit`
+        by the member that never saw it, as ``cross_val_predict`` would give them, at
+        `temperature_`. NaN for the only row of its class, which all members see. A row
+        of weight zero that no member saw gets the members' mean.
     temperature_ : float
         Logits are divided by it before they become probabilities: fitted to the
         out-of-fold logits of the best epoch, 1 without folds.
@@ -185,9 +202,9 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        hidden_layer_size=64,
+        hidden_layer_size="auto",
         *,
-        n_estimators=8,
+        n_estimators="auto",
         activation="relu",
         solver="adam",
         alpha=0.01,
@@ -205,13 +222,16 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         nesterovs_momentum=True,
         early_stopping="auto",
         validation_fraction=0.1,
+        store_oof_proba=False,
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-8,
-        n_iter_no_change=20,
-        dropout=0.0,
+        n_iter_no_change=8,
+        dropout=0.2,
+        input_dropout=0.0,
+        scaling_layer=True,
         standardize=True,
-        squash=3.0,
+        squash=5.0,
         dtype="float32",
         class_weight=None,
     ):
@@ -234,11 +254,14 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         self.nesterovs_momentum = nesterovs_momentum
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.store_oof_proba = store_oof_proba
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
         self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.scaling_layer = scaling_layer
         self.standardize = standardize
         self.squash = squash
         self.dtype = dtype
@@ -368,64 +391,6 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
         self._publish(stand_in, classes, attributes, interruption)
         return self
 
-    def predict(self, X):
-        """Most probable label of each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,)
-            Labels from `classes_`.
-        """
-        fitted = self._stand_in()  # one model throughout, whatever another thread does
-        best = fitted._predict_rows(X, "mean_proba").argmax(axis=1)
-        return fitted.classes_[best]
-
-    def predict_proba(self, X):
-        """Probability of each class: the members' mean.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        p : ndarray of shape (n_samples, n_classes)
-            Columns in the order of `classes_`; float32 if `fit` was given float32.
-        """
-        return self._stand_in()._predict_rows(X, "mean_proba")
-
-    def predict_log_proba(self, X):
-        """Logarithm of `predict_proba`, computed from the logits: finite always.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        log_p : ndarray of shape (n_samples, n_classes)
-            Columns in the order of `classes_`.
-        """
-        return self._stand_in()._predict_rows(X, "log_mean_proba")
-
-    def decision_function(self, X):
-        """Logit of the second class's probability, or the logarithm of each class's.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        score : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            For two classes, positive where the second is more probable.
-        """
-        return self._stand_in()._predict_rows(X, "decision")
-
     @property
     def coefs_(self):
         """Weights of both layers; views, with a leading axis for several members."""
@@ -449,14 +414,6 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
     def __sklearn_is_fitted__(self):
         return "_params" in vars(self)
 
-    def _predict_rows(self, X, reduction):
-        """Rows of logits through one of the loss's maps, block by block."""
-        check_is_fitted(self)
-        X = _validation.check_X(self, X, reset=False)
-        network, standardizer = _objects.fitted_network(vars(self))
-        reduce = getattr(network.loss, reduction)
-        return predict_rows(network, standardizer, X, reduce, self.temperature_)
-
     def _layers(self):
         """Shape and named views of the fitted parameters."""
         if not self.__sklearn_is_fitted__():
@@ -470,12 +427,6 @@ class TwoLayerClassifier(ClassifierMixin, BaseEstimator):
             return None
         _validation.check_structure(self, self._state["structure"])
         return dict(vars(self))
-
-    def _stand_in(self):
-        """A shallow copy, whose attributes may change without anyone noticing."""
-        other = object.__new__(type(self))
-        vars(other).update(vars(self))
-        return other
 
     def _publish(self, stand_in, classes, attributes, interruption):
         """Replace all fitted attributes at once, then let an interruption go on."""

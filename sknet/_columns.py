@@ -1,4 +1,4 @@
-"""Per-column mean and standard deviation of the training rows, for any finite numbers.
+"""Per-column statistics of the training rows, for any finite numbers.
 
 scikit-learn's StandardScaler does the sums of dense columns, block by block. Before
 that, each column is shifted by its smallest value and divided by a power of two near
@@ -21,12 +21,23 @@ class ColumnStatistics(NamedTuple):
 
     mean: np.ndarray  # (d,), zeros for sparse X: it is scaled, not centred
     deviation: np.ndarray  # (d,), 0 for a constant column
+    low: np.ndarray  # (d,) smallest value
+    high: np.ndarray  # (d,) largest value
+    two_valued: np.ndarray  # (d,) bool: nothing lies between low and high
     weight: float
 
     @property
     def scale(self):
-        """What to divide by: the deviation, or 1 for a constant column."""
-        return np.where(self.deviation > 0, self.deviation, 1.0)
+        """What to divide by.
+
+        The standard deviation; for a column of two values, such as a one-hot one, their
+        distance: a rare level's deviation is small, and dividing by it would make the
+        level louder the rarer it is. 1 for a constant column.
+        """
+        with np.errstate(over="ignore"):  # of two ends of the float range
+            distance = np.minimum(self.high - self.low, np.finfo(np.float64).max)
+        scale = np.where(self.two_valued, distance, self.deviation)
+        return np.where(self.deviation > 0, scale, 1.0)
 
     def merge(self, new):
         """Statistics of both sets of rows (Chan, Golub and LeVeque 1983).
@@ -40,15 +51,23 @@ class ColumnStatistics(NamedTuple):
         unit = np.where(unit > 0, unit, 1.0)
         a, b, gap = self.deviation / unit, new.deviation / unit, 2 * (half / unit)
         square = a**2 + share * (b**2 - a**2) + share * (1 - share) * gap**2
+        low, high = np.minimum(self.low, new.low), np.maximum(self.high, new.high)
+        two_valued = np.ones(len(low), dtype=bool)
+        for part in (self, new):
+            for end in (part.low, part.high):
+                two_valued &= part.two_valued & ((end == low) | (end == high))
         return ColumnStatistics(
             self.mean + 2 * (share * half),
             unit * np.sqrt(square),
+            low,
+            high,
+            two_valued,
             self.weight + new.weight,
         )
 
 
 def column_statistics(X, rows, weight):
-    """Weighted mean and standard deviation (divisor: the sum of weights) of some rows.
+    """Weighted mean, standard deviation (divisor: the sum of weights) and range.
 
     Parameters
     ----------
@@ -57,21 +76,46 @@ def column_statistics(X, rows, weight):
     weight : ndarray of shape (n,)
     """
     low, high = _range(X, rows)
+    two_valued = _two_valued(X, rows, low, high)
     largest = np.maximum(np.abs(low), np.abs(high))
     size = largest if sp.issparse(X) else 0.5 * high - 0.5 * low
     factor = np.ldexp(1.0, -np.clip(np.frexp(size)[1], -1000, 1000))
     total = float(weight.sum())
     if sp.issparse(X):
+        mean = np.zeros_like(low)
         deviation = _sparse_deviation(X, rows, weight, factor) / factor
         deviation[low == high] = 0.0
-        return ColumnStatistics(np.zeros_like(low), deviation, total)
-    scaler = StandardScaler()
-    for part, block in float_blocks(X, rows):
-        block *= factor
-        block -= low * factor
-        scaler.partial_fit(block, sample_weight=weight[part])
-    deviation = np.sqrt(scaler.var_) / factor
-    return ColumnStatistics(low + scaler.mean_ / factor, deviation, total)
+    else:
+        scaler = StandardScaler()
+        for part, block in float_blocks(X, rows):
+            block *= factor
+            block -= low * factor
+            scaler.partial_fit(block, sample_weight=weight[part])
+        mean = low + scaler.mean_ / factor
+        deviation = np.sqrt(scaler.var_) / factor
+    return ColumnStatistics(mean, deviation, low, high, two_valued, total)
+
+
+def _two_valued(X, rows, low, high):
+    """Whether each column has no value between its smallest and its largest."""
+    if sp.issparse(X):
+        stored = np.zeros(len(low), np.intp)
+        between = np.zeros(len(low), dtype=bool)
+        for _, block in float_blocks(X, rows):
+            ends = low[block.indices], high[block.indices]
+            inside = (block.data != ends[0]) & (block.data != ends[1])
+            between[block.indices[inside]] = True
+            stored += np.bincount(block.indices, minlength=len(low))
+        between |= (stored < len(rows)) & (low < 0) & (high > 0)  # an absent zero
+        return ~between
+    candidates = np.arange(len(low))  # after one block few are left
+    for _, block in float_blocks(X, rows):
+        values = block[:, candidates]
+        at_end = (values == low[candidates]) | (values == high[candidates])
+        candidates = candidates[at_end.all(axis=0)]
+    two_valued = np.zeros(len(low), dtype=bool)
+    two_valued[candidates] = True
+    return two_valued
 
 
 def _range(X, rows):

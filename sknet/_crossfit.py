@@ -6,7 +6,10 @@ same, so that an honest prediction of every row comes with each epoch, at no sec
 pass.
 """
 
+from collections.abc import Callable
+
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sknet._losses import fit_temperature
@@ -56,6 +59,13 @@ class OutOfFold:
         self.weight = np.where(fold < 0, 0, data.weight[0])
         self.raw = np.zeros((n, network.shape.n_outputs), network.params.dtype)
         self.temperature = self.best_temperature = 1.0
+        self._own = [np.flatnonzero(fold == j) for j in range(network.shape.n_members)]
+
+    @property
+    def in_passing(self) -> Callable[[NDArray[np.intp], Array], None] | None:
+        """``collect``, unless training has logits of thinned networks only."""
+        thinned = self.network.dropout or self.network.input_dropout
+        return None if thinned else self.collect
 
     def collect(self, rows: NDArray[np.intp], raw: Array) -> None:
         """Take over the logits (k, m, o) of the rows at these positions."""
@@ -68,15 +78,20 @@ class OutOfFold:
         the temperature mends, must not stop training that still gains in accuracy
         (Berta, Holzmueller, Jordan and Bach 2025).
         """
-        if self.network.dropout:  # the logits of training are those of thinned networks
+        if self.in_passing is None:
             self.predict_all()
         return self.calibrate()
 
     def predict_all(self) -> None:
-        """Compute the logits of all rows anew, without dropout."""
+        """Compute the logits of all rows anew, without dropout.
+
+        Each row goes through its own member only: a k-th of the work of a forward pass.
+        """
         X, rows, *_ = self.data
-        for part, raw in raw_blocks(self.network, self.standardizer, X, rows):
-            self.collect(np.arange(len(rows))[part], raw)
+        for j, own in enumerate(self._own):
+            blocks = raw_blocks(self.network, self.standardizer, X, rows[own], j)
+            for part, raw in blocks:
+                self.raw[own[part]] = raw[0]
 
     def calibrate(self) -> float:
         """Fit the temperature to the logits; returns their loss at it."""
@@ -88,3 +103,29 @@ class OutOfFold:
     def keep(self) -> None:
         """Remember the temperature as that of the best epoch."""
         self.best_temperature = self.temperature
+
+
+def out_of_fold_proba(
+    network: TwoLayerNetwork,
+    standardizer: Standardizer,
+    X: NDArray | sp.csr_array,
+    fold: NDArray[np.intp],
+    temperature: float,
+) -> Array:
+    """Probabilities (n_samples, n_classes) by the member that never saw each row.
+
+    NaN for a row that all members trained on (fold -1); the members' mean for one that
+    none did (fold -2).
+    """
+    proba = np.empty((X.shape[0], network.loss.n_classes), network.params.dtype)
+    for part, raw in raw_blocks(network, standardizer, X):
+        raw *= 1 / temperature
+        of_row = fold[part]
+        own = raw[np.maximum(of_row, 0), np.arange(len(of_row))]
+        of_part = network.loss.mean_proba(own[np.newaxis])
+        of_part[of_row == -1] = np.nan
+        unseen = of_row == -2
+        if unseen.any():
+            of_part[unseen] = network.loss.mean_proba(raw[:, unseen])
+        proba[part] = of_part
+    return proba

@@ -7,7 +7,6 @@ leaves the old one untouched.
 
 import math
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,10 +14,11 @@ from sklearn.utils import check_random_state
 
 from sknet import _reporting
 from sknet._columns import ColumnStatistics
-from sknet._crossfit import OutOfFold, member_weights
+from sknet._crossfit import OutOfFold, member_weights, out_of_fold_proba
 from sknet._network import Shape, TwoLayerNetwork
 from sknet._objects import (
     ACTIVATIONS,
+    Sizes,
     batch_size_for,
     loss_for,
     optimizer_for,
@@ -26,11 +26,12 @@ from sknet._objects import (
 )
 from sknet._prediction import ValidationLoss
 from sknet._preparation import Seen, prepare, prepare_batch
+from sknet._publishing import Outcome, optimizer_kind, published
+from sknet._rows import fold_of_rows
 from sknet._schedules import Constant
 from sknet._standardizer import Standardizer, working_dtype
 from sknet._training import (
     Dataset,
-    History,
     Minibatches,
     Monitor,
     fit_lbfgs,
@@ -39,22 +40,8 @@ from sknet._training import (
 )
 from sknet._validation import class_weights
 
-# what weights cannot be carried over if it changes
-STRUCTURE = ("hidden_layer_size", "n_estimators", "activation", "standardize", "squash")
 FULL_BATCH_ELEMENTS = 1 << 20  # of a block's widest array, for L-BFGS
 LONGEST_CURVE = 100  # losses kept by partial_fit, whose calls have no end
-
-
-class Outcome(NamedTuple):
-    """What training leaves behind."""
-
-    best_params: np.ndarray
-    last_params: np.ndarray
-    optimizer: dict
-    history: History
-    temperature: float | None  # None if there are no out-of-fold logits to fit it to
-    n_recoveries: int
-    interruption: KeyboardInterrupt | None
 
 
 def seed_of(random_state):
@@ -92,7 +79,8 @@ def fit(settings, labelled, classes, validation, previous):
     settings = SimpleNamespace(**vars(settings))
     settings.asked_to_stop_early = settings.early_stopping is True
     if settings.early_stopping == "auto":
-        settings.early_stopping = settings.n_estimators > 1 or validation is not None
+        # "auto" members are never one
+        settings.early_stopping = settings.n_estimators != 1 or validation is not None
     session = Session(settings, classes, labelled.X, previous)
     splits = settings.early_stopping and validation is None
     prepared = prepare(
@@ -100,6 +88,7 @@ def fit(settings, labelled, classes, validation, previous):
         session.in_reach(labelled),
         classes,
         statistics=session.statistics,
+        sizes=session.sizes,
         split_rng=session.rngs["split"] if splits else None,
         known_split=None if previous is None else session.state["split"],
     )
@@ -115,7 +104,9 @@ def fit(settings, labelled, classes, validation, previous):
         _reporting.warn_if_in_trouble(
             settings, outcome, prepared.data, held_out, len(classes)
         )
-    attributes = session.publish(outcome, keep_state=settings.warm_start)
+    attributes = published(session, outcome, keep_state=settings.warm_start)
+    if settings.store_oof_proba:
+        attributes["oof_proba_"] = session.oof_proba(outcome, labelled.X)
     return attributes, outcome.interruption
 
 
@@ -131,13 +122,14 @@ def partial_fit(settings, labelled, classes, previous):
         session.in_reach(labelled, stream=True),
         classes,
         statistics=session.statistics,
+        sizes=session.sizes,
         seen=session.state.get("seen") and Seen(*session.state["seen"]),
     )
     session.bind(prepared)
     outcome = session.run_stochastic(None)
     if outcome.n_recoveries:
         _reporting.warn_of_divergence(settings, outcome)
-    attributes = session.publish(outcome, keep_state=True, longest=LONGEST_CURVE)
+    attributes = published(session, outcome, keep_state=True, longest=LONGEST_CURVE)
     return attributes, outcome.interruption
 
 
@@ -201,29 +193,35 @@ class Session:
         """The column statistics of the fit that is continued, if there are any."""
         if self.previous is None or self.previous["mean_"] is None:
             return None
-        deviation = self.previous["scale_"].copy()
-        deviation[self.state["constant_columns"]] = 0.0
-        weight = self.state["statistics_weight"]
-        return ColumnStatistics(self.previous["mean_"], deviation, weight)
+        return ColumnStatistics(self.previous["mean_"], *self.state["statistics"])
+
+    @property
+    def sizes(self):
+        """Members and hidden units of the fit that is continued, if there is one."""
+        if self.previous is None:
+            return None
+        return Sizes(*(self.state["structure"][name] for name in Sizes._fields))
 
     def bind(self, prepared):
         """Take the prepared rows; from here the network's shape is known."""
-        settings, statistics = self.settings, prepared.statistics
         self.prepared = prepared
         self.shape = Shape(
             prepared.data.X.shape[1],
-            settings.hidden_layer_size,
+            prepared.sizes.hidden_layer_size,
             self.loss.n_outputs,
-            settings.n_estimators,
+            prepared.sizes.n_estimators,
         )
-        self.standardizer = Standardizer(
-            None if statistics is None else statistics.mean,
-            None if statistics is None else statistics.scale,
-            settings.squash,
-            self.dtype,
-        )
+        self.standardizer = self._standardizer(self.dtype)
 
-    def network(self, params, shape=None, dropout=0.0, penalized=True):
+    def _standardizer(self, dtype):
+        """Rows of X to network inputs of this dtype."""
+        statistics = self.prepared.statistics
+        mean, scale = (
+            (None, None) if statistics is None else (statistics.mean, statistics.scale)
+        )
+        return Standardizer(mean, scale, self.settings.squash, dtype)
+
+    def network(self, params, shape=None, penalized=True, **dropout):
         """A network on ``params``; the penalty is its own, or the optimizer's decay."""
         return TwoLayerNetwork(
             self.shape if shape is None else shape,
@@ -231,7 +229,7 @@ class Session:
             ACTIVATIONS[self.settings.activation],
             self.loss,
             alpha=self.settings.alpha if penalized else 0.0,
-            dropout=dropout,
+            **dropout,
         )
 
     def first_params(self):
@@ -242,17 +240,30 @@ class Session:
         params = np.empty(self.shape.n_params, self.dtype)
         prepared = self.prepared
         self.network(params).start(
-            self.rngs["init"], prepared.direction, prepared.class_rank
+            self.rngs["init"],
+            prepared.direction,
+            prepared.class_rank,
+            self._class_log_prior(),
         )
         return params
+
+    def _class_log_prior(self):
+        """What each member's own rows say of the classes (1 or k, n_classes).
+
+        A class counts as half a row at least: none has probability zero.
+        """
+        _, _, y, weights = self.member_data()
+        counts = [np.bincount(y, w, minlength=self.loss.n_classes) for w in weights]
+        floored = np.maximum(counts, 0.5)
+        return np.log(floored / floored.sum(axis=1, keepdims=True))
 
     def run_stochastic(self, validation):
         """Minibatch training of all members together."""
         settings, data = self.settings, self.member_data()
         network = self.network(
             self.first_params(),
-            dropout=settings.dropout,
             penalized=settings.solver == "sgd",
+            **{name: getattr(settings, name) for name in ("dropout", "input_dropout")},
         )
         batches = Minibatches(
             data,
@@ -262,7 +273,7 @@ class Session:
             self.rngs["shuffle"] if settings.shuffle else None,
         )
         optimizer = self._optimizer(network)
-        schedule = schedule_for(settings, settings.max_iter * len(batches))
+        schedule = schedule_for(settings, len(batches))
         out_of_fold = self._out_of_fold(network)
         validate = out_of_fold or self._validation_loss(network, validation)
         monitor = self._monitor(network, validate, schedule)
@@ -279,7 +290,7 @@ class Session:
                     max_iter=settings.max_iter,
                     first_step=optimizer.n_steps if self._counts_on() else 0,
                     dropout_rng=self.rngs["dropout"],
-                    collect=out_of_fold and out_of_fold.collect,
+                    collect=out_of_fold and out_of_fold.in_passing,
                 )
         except KeyboardInterrupt as error:
             if monitor.best_epoch == 0:
@@ -378,6 +389,18 @@ class Session:
         own = np.flatnonzero(self.prepared.fold == j)
         return Dataset(X, rows[own], y[own], weight[:, own]) if len(own) else None
 
+    def oof_proba(self, outcome, X):
+        """Out-of-fold probabilities of the caller's rows, None without folds."""
+        if self.prepared.fold is None:
+            return None
+        return out_of_fold_proba(
+            self.network(outcome.best_params.astype(self.output_dtype)),
+            self._standardizer(self.output_dtype),
+            X,
+            fold_of_rows(X, self.prepared.data.rows, self.prepared.fold),
+            outcome.temperature,
+        )
+
     def _out_of_fold(self, network):
         if self.prepared.fold is None:
             return None
@@ -393,7 +416,7 @@ class Session:
     def _optimizer(self, network):
         """The solver's optimizer, with the moments of the fit that is continued."""
         optimizer = optimizer_for(self.settings, network)
-        if self.state.get("solver") == self.settings.solver:
+        if self.state.get("optimizer_kind") == optimizer_kind(self.settings):
             optimizer.load(self.state["optimizer"])
         return optimizer
 
@@ -420,70 +443,6 @@ class Session:
             on_plateau=schedule.lower,
             report=_reporting.reporter(settings.verbose),
         )
-
-    def publish(self, outcome, *, keep_state, longest=None):
-        """Fitted attributes, by name; ``_state`` is what a later fit continues with."""
-        history, statistics = outcome.history, self.prepared.statistics
-        old = self.previous or {}
-        n_before = old.get("n_iter_", 0)
-        curve = [*old.get("loss_curve_", []), *history.loss_curve]
-        validation_curve = self._validation_curve(history)
-        if longest:
-            validation_curve = validation_curve and validation_curve[-longest:]
-        return {
-            "_params": outcome.best_params.astype(self.output_dtype, copy=False),
-            "_state": self._next_state(outcome, keep_state),
-            "n_iter_": n_before + len(history.loss_curve),
-            "best_iter_": n_before + history.best_epoch,
-            "stop_reason_": history.stop_reason,
-            "loss_curve_": curve[-longest:] if longest else curve,
-            "validation_loss_curve_": validation_curve,
-            "best_validation_loss_": self._best_validation_loss(history),
-            "temperature_": outcome.temperature or 1.0,
-            "mean_": None if statistics is None else statistics.mean,
-            "scale_": None if statistics is None else statistics.scale,
-        }
-
-    def _validation_curve(self, history):
-        """The curve over all runs, NaN where there was nothing to validate with."""
-        old = self.previous or {}
-        before = old.get("validation_loss_curve_")
-        now = history.validation_loss_curve
-        if not before and not now:
-            return None
-        before = before or [math.nan] * len(old.get("loss_curve_", []))
-        return [*before, *(now or [math.nan] * len(history.loss_curve))]
-
-    def _best_validation_loss(self, history):
-        """That of the epoch that is kept; the lowest one if the last is kept anyway."""
-        if not history.validation_loss_curve:
-            return None
-        decides = self.settings.early_stopping
-        return history.best_loss if decides else min(history.validation_loss_curve)
-
-    def _next_state(self, outcome, keep_state):
-        """Plain data to continue from; the moments only if that is foreseen."""
-        prepared, statistics = self.prepared, self.prepared.statistics
-        state = {
-            "seed": self.seed,
-            "streams": {
-                name: self.rngs[name].bit_generator.state
-                for name in ("shuffle", "dropout")
-            },
-            "structure": {name: getattr(self.settings, name) for name in STRUCTURE},
-            "seen": tuple(prepared.seen),
-            "split": prepared.split or 0,
-            "weight_exponent": self.weight_exponent,
-            "sparse": self.sparse,
-        }
-        if statistics is not None:
-            state["constant_columns"] = np.flatnonzero(statistics.deviation == 0)
-            state["statistics_weight"] = statistics.weight
-        if keep_state:
-            state["params"] = outcome.last_params
-            state["solver"] = self.settings.solver
-            state["optimizer"] = outcome.optimizer
-        return state
 
 
 def _given_validation(settings, validation, classes, prepared):

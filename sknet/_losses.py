@@ -13,6 +13,8 @@ from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
 
 Array = NDArray[np.floating]
 
+MOST_NEWTON_STEPS = 20
+
 
 class SigmoidCrossEntropy:
     r"""Cross-entropy of two classes with one logit z and :math:`p = 1 / (1 + e^{-z})`.
@@ -27,6 +29,10 @@ class SigmoidCrossEntropy:
     def encode(self, y: NDArray[np.intp], out: Array) -> None:
         """Write class indices (n,) as targets (n, 1)."""
         out[:, 0] = y
+
+    def logits(self, log_proba: Array) -> Array:
+        """Logits (n, 1) that mean these log-probabilities (n, 2)."""
+        return log_proba[:, 1:] - log_proba[:, :1]
 
     def loss_gradient(
         self,
@@ -70,14 +76,15 @@ class SigmoidCrossEntropy:
         log_proba = self.log_mean_proba(raw)
         return log_proba[:, 1] - log_proba[:, 0]
 
-    def scale_derivatives(
-        self, raw: Array, targets: Array, scale: float
-    ) -> tuple[Array, Array, Array]:
-        """Losses (n,) of ``scale * raw`` (n, 1) and two derivatives by the scale."""
-        z, target = raw[:, 0], targets[:, 0]
+    def label_logits(self, raw: Array, y: NDArray[np.intp]) -> tuple[Array, Array]:
+        """Of logits (n, 1): that of each row's label, and the classes' mean (n,)."""
+        return np.where(y == 1, raw[:, 0], 0), 0.5 * raw[:, 0]
+
+    def log_partition(self, raw: Array, scale: float) -> tuple[Array, Array, Array]:
+        """``log(1 + exp(scale * raw))`` (n,) and two derivatives by the scale."""
+        z = raw[:, 0]
         proba = expit(scale * z)
-        loss = -log_expit(-scale * z) - scale * target * z
-        return loss, (proba - target) * z, proba * (1 - proba) * z * z
+        return -log_expit(-scale * z), proba * z, proba * (1 - proba) * z * z
 
 
 class SoftmaxCrossEntropy:
@@ -94,6 +101,10 @@ class SoftmaxCrossEntropy:
     def encode(self, y: NDArray[np.intp], out: Array) -> None:
         """Write class indices (n,) as one-hot targets (n, o)."""
         np.equal(y[:, np.newaxis], self._classes, out=out)
+
+    def logits(self, log_proba: Array) -> Array:
+        """Logits (n, o) that mean these log-probabilities (n, o)."""
+        return log_proba
 
     def loss_gradient(
         self,
@@ -133,17 +144,22 @@ class SoftmaxCrossEntropy:
         """Logarithm (n, o) of each class's averaged probability."""
         return self.log_mean_proba(raw)
 
-    def scale_derivatives(
-        self, raw: Array, targets: Array, scale: float
-    ) -> tuple[Array, Array, Array]:
-        """Losses (n,) of ``scale * raw`` (n, o) and two derivatives by the scale."""
-        of_target = np.einsum("no,no->n", targets, raw)
-        log_sum = logsumexp(scale * raw, axis=1)
-        proba = np.exp(scale * raw - log_sum[:, np.newaxis])
-        mean = np.einsum("no,no->n", proba, raw)
-        square = np.einsum("no,no,no->n", proba, raw, raw)
-        loss = log_sum - scale * of_target
-        return loss, mean - of_target, np.maximum(square - mean**2, 0)
+    def label_logits(self, raw: Array, y: NDArray[np.intp]) -> tuple[Array, Array]:
+        """Of logits (n, o): that of each row's label, and the classes' mean (n,)."""
+        of_label = np.take_along_axis(raw, y[:, np.newaxis], axis=1)[:, 0]
+        return of_label, raw.mean(axis=1)
+
+    def log_partition(self, raw: Array, scale: float) -> tuple[Array, Array, Array]:
+        """``log(sum(exp(scale * raw)))`` (n,) and two derivatives by the scale.
+
+        No logit (n, o) may be above zero by much.
+        """
+        share = np.exp(scale * raw)
+        total = share.sum(axis=1)
+        share *= raw
+        mean = share.sum(axis=1) / total
+        square = np.einsum("no,no->n", share, raw) / total
+        return np.log(total), mean, np.maximum(square - mean**2, 0)
 
 
 Loss = SigmoidCrossEntropy | SoftmaxCrossEntropy
@@ -173,25 +189,29 @@ def fit_temperature(
     temperature, loss : float
         The loss is that of the labels as they are.
     """
-    raw = raw.astype(np.float64)
-    targets = np.empty_like(raw)
-    loss.encode(y, targets)
+    if raw.shape[1] > 1:
+        raw = raw - raw.max(axis=1, keepdims=True)
     weight = weight / weight.max()
     total = float(weight.sum())
     n_effective = total**2 / float(weight @ weight)
-    smoothed = targets + (1 / loss.n_classes - targets) / (n_effective + 2)
+    of_label, of_any = (
+        float(weight @ logit) / total for logit in loss.label_logits(raw, y)
+    )
+    smoothed = of_label + (of_any - of_label) / (n_effective + 2)
     inverse = 1 / start
-    for _ in range(20):
-        derivatives = loss.scale_derivatives(raw, smoothed, inverse)
-        _, slope, curvature = (float(weight @ d) / total for d in derivatives)
+    for i in range(MOST_NEWTON_STEPS):
+        terms = loss.log_partition(raw, inverse)
+        log_sum, mean, variance = (float(weight @ term) / total for term in terms)
         # a step of Newton's method, at most a factor of three: far out it overshoots
-        target = inverse - slope / max(curvature, 1e-300)
+        target = inverse - (mean - smoothed) / max(variance, 1e-300)
         target = min(max(target, inverse / 3, 1 / 20), inverse * 3, 10.0)
-        if abs(target - inverse) < 1e-3 * inverse:
+        step = target - inverse
+        if abs(step) < 1e-2 * inverse or i == MOST_NEWTON_STEPS - 1:
             break
         inverse = target
-    value = float(weight @ loss.scale_derivatives(raw, targets, inverse)[0]) / total
-    return 1 / inverse, value
+    # the last step squares an error of 1 in 100; the loss follows by its derivatives
+    log_sum += mean * step + 0.5 * variance * step**2
+    return 1 / target, log_sum - target * of_label
 
 
 def _log_mean_exp(log_proba: Array) -> Array:

@@ -84,7 +84,8 @@ class Workspace:
         _, h, o, k = shape
         self.hidden = np.empty((n, k * h), dtype)
         self.dropped = np.empty((n, k * h), dtype) if dropout else self.hidden
-        self.keep = np.empty((n, k * h), dtype) if dropout else None
+        self.keep = np.empty((n, 1, h), np.float32) if dropout else None
+        self.input_keep = np.empty((0, 0), np.float32)  # made when first needed
         self.d_hidden = np.empty((n, k * h), dtype)
         self.mask = np.empty((n, k * h), np.bool_)
         self.raw = np.empty((k, n, o), dtype)
@@ -108,8 +109,8 @@ class TwoLayerNetwork:
     loss : SigmoidCrossEntropy or SoftmaxCrossEntropy
     alpha : float, default=0.0
         L2 penalty inside the objective; zero where the optimizer decays the weights.
-    dropout : float, default=0.0
-        Share of hidden units that a training step switches off.
+    dropout, input_dropout : float, default=0.0
+        Share of hidden units, and of inputs, that a training step switches off.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class TwoLayerNetwork:
         *,
         alpha: float = 0.0,
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
     ) -> None:
         self.shape = shape
         self.params = params
@@ -129,6 +131,7 @@ class TwoLayerNetwork:
         self.loss = loss
         self.alpha = alpha
         self.dropout = dropout
+        self.input_dropout = input_dropout
         self._layers = shape.views(self.params)
         self._gradients = shape.views(self.grads)
         self._scratch = np.empty_like(params, shape=shape.n_weights if alpha else 0)
@@ -139,13 +142,15 @@ class TwoLayerNetwork:
         rng: np.random.Generator,
         direction: Array | None = None,
         class_rank: NDArray[np.intp] | None = None,
+        class_log_prior: Array | None = None,
     ) -> None:
-        """Draw new weights, member after member; biases start at zero.
+        """Draw new weights, member after member; the hidden biases start at zero.
 
         Normal with the variance of He et al. (2015) or of Glorot and Bengio (2010).
         ``direction`` (d,) turns the columns of X round, ``class_rank`` (n_classes,)
         puts the classes in another order: the same draws for data that are written
-        otherwise.
+        otherwise. ``class_log_prior`` (1 or k, n_classes) makes the output biases
+        predict it, so that training need not find the class frequencies first.
         """
         d, h, o, k = self.shape
         W1, W2, b1, b2 = self._layers
@@ -156,6 +161,8 @@ class TwoLayerNetwork:
             W2[j] = rng.normal(scale=scale_2, size=(h, o))
         b1.fill(0)
         b2.fill(0)
+        if class_log_prior is not None:
+            b2[:, 0] = self.loss.logits(class_log_prior)
         if direction is not None:
             W1 *= direction[:, np.newaxis]
         if class_rank is not None and o == len(class_rank):
@@ -163,13 +170,19 @@ class TwoLayerNetwork:
         elif class_rank is not None:  # one logit for two classes
             W2 *= 1 if class_rank[1] == 1 else -1
 
-    def raw_prediction(self, X: Inputs, shift: Array | None = None) -> Array:
-        """Logits (k, n, o) of the inputs X (n, d), in new memory.
+    def raw_prediction(
+        self, X: Inputs, shift: Array | None = None, member: int | None = None
+    ) -> Array:
+        """Logits (k, n, o) of the inputs X (n, d), in new memory; or one member's.
 
         ``shift`` (d,) is added to every row of a sparse X without densifying it.
         """
         _, h, _, k = self.shape
         W1, W2, b1, b2 = self._layers
+        if member is not None:
+            own = slice(member * h, (member + 1) * h)
+            W1, b1 = W1[:, own], b1[own]
+            k, W2, b2 = 1, W2[member : member + 1], b2[member : member + 1]
         hidden = X @ W1
         hidden += b1 if shift is None else b1 + shift @ W1
         self.activation.forward(hidden)
@@ -187,12 +200,18 @@ class TwoLayerNetwork:
         """Weighted loss of a minibatch; ``grads`` is overwritten. No penalty in either.
 
         X (n, d), targets (n, o), weight (1 or k, n, 1); ``rng`` draws the dropout
-        masks. The logits stay readable in ``workspace(n).raw`` until the next call.
+        masks; ``input_dropout`` overwrites X. The logits stay readable in
+        ``workspace(n).raw`` until the next call.
         """
         W1, W2, b1, b2 = self._layers
         dW1, dW2, db1, db2 = self._gradients
         work = self.workspace(X.shape[0])
 
+        if self.input_dropout:
+            entries = X.data if sp.issparse(X) else X
+            if work.input_keep.shape != entries.shape:
+                work.input_keep = np.empty(entries.shape, np.float32)
+            entries *= _draw_mask(work.input_keep, self.input_dropout, rng)
         _product(X, W1, work.hidden)  # (n, d) @ (d, k*h)
         work.hidden += b1
         self.activation.forward(work.hidden)
@@ -210,7 +229,8 @@ class TwoLayerNetwork:
         else:
             np.matmul(work.d_raw, W2_back, out=work.d_hidden_by_member)
         if work.keep is not None:
-            work.d_hidden *= work.keep
+            d_hidden = work.d_hidden.reshape(-1, self.shape.n_members, W2.shape[1])
+            d_hidden *= work.keep
         self.activation.backward(work.hidden, work.d_hidden, work.mask)
         _product(X.T, work.d_hidden, dW1)  # (d, n) @ (n, k*h)
         np.matmul(work.ones, work.d_hidden, out=db1)
@@ -237,16 +257,29 @@ class TwoLayerNetwork:
         return self._workspaces[n]
 
     def _drop(self, work: Workspace, rng: np.random.Generator | None) -> None:
-        """Inverted dropout (Srivastava et al. 2014): what stays is scaled up."""
-        if rng is None:
-            raise ValueError("dropout needs a random generator")
+        """Inverted dropout (Srivastava et al. 2014): what stays is scaled up.
+
+        The members share a row's mask, as they share the minibatch: each of them alone
+        sees what it would see by itself, and only one mask need be drawn. It is drawn
+        in single precision whatever that of the network, so that the masks agree.
+        """
         keep = work.keep
         assert keep is not None
-        rng.random(out=keep, dtype=keep.dtype.type)
-        keep -= self.dropout
-        np.ceil(keep, out=keep)  # (-1, 0] to 0, (0, 1) to 1
-        keep *= 1 / (1 - self.dropout)
-        np.multiply(work.hidden, keep, out=work.dropped)
+        _draw_mask(keep, self.dropout, rng)
+        n, _, h = keep.shape
+        hidden, dropped = work.hidden.reshape(n, -1, h), work.dropped.reshape(n, -1, h)
+        np.multiply(hidden, keep, out=dropped)
+
+
+def _draw_mask(keep: Array, dropout: float, rng: np.random.Generator | None) -> Array:
+    """Fill ``keep`` with zeros, a share of ``dropout``, and 1 / (1 - dropout)."""
+    if rng is None:
+        raise ValueError("dropout needs a random generator")
+    rng.random(out=keep, dtype=np.float32)
+    keep -= dropout
+    np.ceil(keep, out=keep)  # (-1, 0] to 0, (0, 1) to 1
+    keep *= 1 / (1 - dropout)
+    return keep
 
 
 def _product(A: Inputs, B: Array, out: Array) -> None:

@@ -3,10 +3,12 @@
 Also the way back from fitted attributes to the network that they describe.
 """
 
+from typing import NamedTuple
+
 from sknet._activations import IDENTITY, LOGISTIC, RELU, TANH
 from sknet._losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from sknet._network import Shape, TwoLayerNetwork
-from sknet._optimizers import SGD, Adam
+from sknet._optimizers import SGD, Adam, ScalingLayerAdam
 from sknet._schedules import Adaptive, Constant, InverseScaling, WarmupCosine
 from sknet._standardizer import Standardizer
 
@@ -52,24 +54,27 @@ def optimizer_for(settings, network):
             momentum=settings.momentum,
             nesterov=settings.nesterovs_momentum,
         )
-    return Adam(
-        network.params,
-        beta_1=settings.beta_1,
-        beta_2=settings.beta_2,
-        epsilon=settings.epsilon,
-        alpha=settings.alpha,
-        n_decayed=network.shape.n_weights,
-    )
+    adam = {
+        "beta_1": settings.beta_1,
+        "beta_2": settings.beta_2,
+        "epsilon": settings.epsilon,
+        "alpha": settings.alpha,
+        "n_decayed": network.shape.n_weights,
+    }
+    if settings.scaling_layer:
+        d, h, _, k = network.shape
+        return ScalingLayerAdam(network.params, d * k, h, **adam)
+    return Adam(network.params, **adam)
 
 
-def schedule_for(settings, n_steps):
-    """Make the learning rate's course over ``n_steps`` updates."""
+def schedule_for(settings, n_batches):
+    """Make the learning rate's course over ``max_iter`` epochs of so many updates."""
     rate = settings.learning_rate_init
     makers = {
         "constant": lambda: Constant(rate),
         "invscaling": lambda: InverseScaling(rate, settings.power_t),
         "adaptive": lambda: Adaptive(rate),
-        "cosine": lambda: WarmupCosine(rate, n_steps),
+        "cosine": lambda: WarmupCosine(rate, settings.max_iter, n_batches),
     }
     return makers[settings.learning_rate]()
 
@@ -79,3 +84,24 @@ def batch_size_for(settings, n):
     if settings.batch_size == "auto":
         return min(max(n // 20, 16), 256)
     return settings.batch_size
+
+
+class Sizes(NamedTuple):
+    """How many members, and how many hidden units each."""
+
+    n_estimators: int
+    hidden_layer_size: int
+
+
+FEW_ROWS, SIZES_FOR_FEW, SIZES_FOR_MANY = 5_000, Sizes(12, 48), Sizes(4, 128)
+
+
+def sizes_for(settings, n):
+    """The sizes for n distinct rows: more rows, fewer and wider members.
+
+    What "auto" stands for. Few rows leave much variance to average away, many rows have
+    finer structure to learn.
+    """
+    auto = SIZES_FOR_FEW if n <= FEW_ROWS else SIZES_FOR_MANY
+    given = (settings.n_estimators, settings.hidden_layer_size)
+    return Sizes(*(b if a == "auto" else a for a, b in zip(given, auto, strict=True)))

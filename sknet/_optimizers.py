@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
 
-BLOCK = 8192  # parameters worked through at a time: four such arrays stay in L2
+BLOCK = 32_768  # parameters worked through at a time: such arrays stay in the cache
 
 
 class Optimizer(Protocol):
@@ -112,33 +112,44 @@ class Adam:
         self._m = np.zeros_like(params)
         self._v = np.zeros_like(params)
         self._scratch = np.empty_like(params, shape=min(BLOCK, params.size))
+        self._size = self._keep = self._epsilon = 0.0
         edges = sorted({*range(0, params.size, BLOCK), self.n_decayed, params.size})
         self._blocks = [slice(a, b) for a, b in itertools.pairwise(edges)]
 
     def step(self, params: Array, grads: Array, rate: float) -> None:
         """Update ``params`` in place."""
-        self.n_steps += 1
-        beta_1, beta_2 = self.beta_1, self.beta_2
-        size = rate * (1 - beta_2**self.n_steps) ** 0.5 / (1 - beta_1**self.n_steps)
-        # a rate above 1 / alpha would flip the weights' signs instead of shrinking them
-        keep = max(0.0, 1 - rate * self.alpha)
+        self.begin(rate)
         for block in self._blocks:
-            g, m, v, theta = grads[block], self._m[block], self._v[block], params[block]
-            scratch = self._scratch[: len(g)]
-            np.multiply(g, 1 - beta_1, out=scratch)
-            m *= beta_1
-            m += scratch
-            np.multiply(g, g, out=scratch)
-            scratch *= 1 - beta_2
-            v *= beta_2
-            v += scratch
-            np.sqrt(v, out=scratch)
-            scratch += self.epsilon
-            np.divide(m, scratch, out=scratch)
-            scratch *= size
-            if block.start < self.n_decayed:
-                theta *= keep
-            theta -= scratch
+            self.update(
+                params[block], grads[block], block, block.start < self.n_decayed
+            )
+
+    def begin(self, rate: float) -> None:
+        """Count a step; ``update`` of each part must follow."""
+        self.n_steps += 1
+        t, rest_1, rest_2 = self.n_steps, 1 - self.beta_1, 1 - self.beta_2
+        self._size = rate * rest_1 / (1 - self.beta_1**t)
+        self._size *= ((1 - self.beta_2**t) / rest_2) ** 0.5
+        self._epsilon = self.epsilon / rest_2**0.5
+        # a rate above 1 / alpha would flip the weights' signs instead of shrinking them
+        self._keep = max(0.0, 1 - rate * self.alpha)
+
+    def update(self, theta: Array, g: Array, block: slice, decays: bool) -> None:
+        """The step's part for the parameters ``theta`` of ``block``."""
+        # the moments over (1 - beta): their constants go into the step's size
+        m, v, scratch = self._m[block], self._v[block], self._scratch[: len(g)]
+        m *= self.beta_1
+        m += g
+        np.multiply(g, g, out=scratch)
+        v *= self.beta_2
+        v += scratch
+        np.sqrt(v, out=scratch)
+        scratch += self._epsilon
+        np.divide(m, scratch, out=scratch)
+        scratch *= self._size
+        if decays:
+            theta *= self._keep
+        theta -= scratch
 
     def reset(self) -> None:
         """Forget both moments."""
@@ -155,3 +166,85 @@ class Adam:
         self.n_steps = state["n_steps"]
         self._m[:] = state["m"]
         self._v[:] = state["v"]
+
+
+class ScalingLayerAdam:
+    r"""Adam on W1 = diag(s) V, with one factor s for each input of each member.
+
+    .. math:: dV_{ij} = s_i \, dW_{ij}, \qquad ds_i = \sum_j V_{ij} \, dW_{ij}
+
+    The scaling layer of RealMLP (Holzmueller, Grinsztajn and Steinwart 2024): an input
+    that helps grows as a whole, and one that does not fades. The network knows nothing
+    of it: ``params`` are the products at all times, and only V decays.
+
+    Parameters
+    ----------
+    params : ndarray of shape (n_params,)
+        Starts with W1, (n_features, n_members, n_hidden) when seen as an array.
+    n_scales : int
+        n_features * n_members.
+    n_hidden : int
+    **settings
+        Of ``Adam``.
+    """
+
+    def __init__(
+        self, params: Array, n_scales: int, n_hidden: int, **settings: Any
+    ) -> None:
+        n, first = params.size, n_scales * n_hidden
+        self._params = params
+        self._latent = np.ones_like(params, shape=n + n_scales)  # V, the rest, s
+        self._latent[:n] = params
+        self._V = self._latent[:first].reshape(n_scales, n_hidden)
+        self._s = self._latent[n:, np.newaxis]
+        self._sum = np.ones_like(params, shape=n_hidden)
+        rows = max(1, BLOCK // n_hidden)
+        self._dV = np.empty_like(params, shape=(min(rows, n_scales), n_hidden))
+        self._ds = np.empty_like(params, shape=len(self._dV))
+        self._row_blocks = [
+            slice(a, min(a + rows, n_scales)) for a in range(0, n_scales, rows)
+        ]
+        self._adam = Adam(self._latent, **settings)
+        edges = sorted({*range(first, n, BLOCK), self._adam.n_decayed, first, n})
+        self._rest = [slice(a, b) for a, b in itertools.pairwise(edges) if a >= first]
+
+    @property
+    def n_steps(self) -> int:
+        """Steps since the last reset."""
+        return self._adam.n_steps
+
+    def step(self, params: Array, grads: Array, rate: float) -> None:
+        """Update ``params``, which must be those given at the start, in place."""
+        adam, n, h = self._adam, params.size, self._V.shape[1]
+        adam.begin(rate)
+        for rows in self._row_blocks:  # each stays in the cache from end to end
+            V, s = self._V[rows], self._s[rows]
+            own = slice(rows.start * h, rows.stop * h)
+            scales = slice(n + rows.start, n + rows.stop)
+            dV, ds = self._dV[: len(V)], self._ds[: len(V)]
+            dW1 = grads[own].reshape(V.shape)
+            np.multiply(dW1, V, out=dV)
+            np.matmul(dV, self._sum, out=ds)
+            np.multiply(dW1, s, out=dV)
+            adam.update(V.reshape(-1), dV.reshape(-1), own, adam.n_decayed > 0)
+            adam.update(self._latent[scales], ds, scales, False)
+            np.multiply(V, s, out=params[own].reshape(V.shape))
+        for block in self._rest:
+            theta = self._latent[block]
+            adam.update(theta, grads[block], block, block.start < adam.n_decayed)
+            params[block] = theta
+
+    def reset(self) -> None:
+        """Forget both moments; the scales move into V."""
+        self._latent[: self._params.size] = self._params
+        self._s.fill(1)
+        self._adam.reset()
+
+    def state(self) -> dict[str, Any]:
+        """Step count, moments, V and s."""
+        return {**self._adam.state(), "latent": self._latent}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Continue from ``state``."""
+        self._adam.load(state)
+        self._latent[:] = state["latent"]

@@ -20,15 +20,20 @@ def raw_blocks(
     standardizer: Standardizer,
     X: NDArray | sp.csr_array,
     rows: NDArray[np.intp] | None = None,
+    member: int | None = None,
 ) -> Iterator[tuple[slice, Array]]:
-    """Pairs of a slice of the rows and their logits (k, m, o); all of X if no rows."""
+    """Pairs of a slice of the rows and their logits (k, m, o), or (1, m, o) of one.
+
+    All of X if no ``rows`` are given.
+    """
     n = X.shape[0] if rows is None else len(rows)
     d, h, o, k = network.shape
+    k = k if member is None else 1
     step = max(1, BLOCK_ELEMENTS // max(d if not sp.issparse(X) else 1, k * h, k * o))
     for start in range(0, n, step):
         part = slice(start, min(start + step, n))
         inputs, shift = standardizer.take(X, part if rows is None else rows[part])
-        yield part, network.raw_prediction(inputs, shift)
+        yield part, network.raw_prediction(inputs, shift, member)
 
 
 def predict_rows(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sknet._columns import ColumnStatistics, column_statistics
+from sknet._objects import Sizes, sizes_for
 from sknet._rows import (
     DistinctRows,
     canonical_order,
@@ -34,6 +35,7 @@ class Prepared(NamedTuple):
     direction: np.ndarray  # (d,) which way round each column counts
     class_rank: np.ndarray  # (n_classes,)
     seen: "Seen"
+    sizes: Sizes
 
     def judged_by(self, n_members):
         """Leave unjudged the folds of all but the first members, if there are folds."""
@@ -59,7 +61,14 @@ class Seen(NamedTuple):
 
 
 def prepare(
-    settings, labelled, classes, *, statistics=None, split_rng=None, known_split=None
+    settings,
+    labelled,
+    classes,
+    *,
+    statistics=None,
+    sizes=None,
+    split_rng=None,
+    known_split=None,
 ):
     """Prepare one whole training set.
 
@@ -71,6 +80,8 @@ def prepare(
     classes : ndarray of shape (n_classes,)
     statistics : ColumnStatistics or None
         What a warm start keeps; None computes them from the training part.
+    sizes : Sizes or None
+        What a warm start keeps; None takes those that suit the number of rows.
     split_rng : numpy.random.Generator or None
         Draws a held-out part or folds, if there should be any.
     known_split : int or None
@@ -84,10 +95,13 @@ def prepare(
     of_all = column_statistics(X, *distinct) if settings.standardize else None
     canonical = canonical_order(X, distinct, y, len(classes), of_all)
     distinct = _take(distinct, canonical.order)
+    sizes = sizes or sizes_for(settings, len(distinct.rows))
 
     held_out = fold = split = None
     if split_rng is not None:
-        out, split = _split(settings, X, y, distinct, canonical.class_rank, split_rng)
+        out, split = _split(
+            settings, sizes, X, y, distinct, canonical.class_rank, split_rng
+        )
         told = settings.asked_to_stop_early  # "auto" means: where it is possible
         if split is None:
             if told:
@@ -96,7 +110,7 @@ def prepare(
             if told:
                 _warn_other_split()
             split = None
-        elif settings.n_estimators > 1:
+        elif sizes.n_estimators > 1:
             fold = out
         else:
             held_out = _take(distinct, np.flatnonzero(out))
@@ -115,10 +129,13 @@ def prepare(
         canonical.orientation,
         canonical.class_rank,
         seen,
+        sizes,
     )
 
 
-def prepare_batch(settings, labelled, classes, *, statistics=None, seen=None):
+def prepare_batch(
+    settings, labelled, classes, *, statistics=None, sizes=None, seen=None
+):
     """Prepare one batch of a stream: its statistics add to the earlier ones."""
     X, y, _ = labelled
     distinct, counts = _distinct(labelled, len(classes))
@@ -141,6 +158,7 @@ def prepare_batch(settings, labelled, classes, *, statistics=None, seen=None):
         canonical.orientation,
         canonical.class_rank,
         seen,
+        sizes or sizes_for(settings, len(distinct.rows)),
     )
 
 
@@ -152,14 +170,15 @@ def _distinct(labelled, n_classes):
     return distinct, counts
 
 
-def _split(settings, X, y, distinct, class_rank, rng):
+def _split(settings, sizes, X, y, distinct, class_rank, rng):
     """Folds or held-out rows (n,), and a number that names this split; None if none."""
     hashes = row_hash(X, distinct.rows)
     groups = groups_of_equal_x(hashes, y[distinct.rows], class_rank)
-    if settings.n_estimators > 1:
-        out = deal_folds(groups, settings.n_estimators, class_rank, rng)
+    n_members = sizes.n_estimators
+    if n_members > 1:
+        out = deal_folds(groups, n_members, class_rank, rng)
         # "auto" wants something in every fold; who asks for folds gets what there is
-        fewest = 1 if settings.asked_to_stop_early else settings.n_estimators
+        fewest = 1 if settings.asked_to_stop_early else n_members
         possible = out.max() >= fewest - 1
     else:
         fraction = settings.validation_fraction

@@ -280,3 +280,17 @@ def deal_folds(groups, n_folds, class_rank, rng):
     fold = np.full(len(groups.label), -1, np.intp)
     fold[np.array(dealt, np.intp)] = np.arange(len(dealt)) % n_folds
     return fold[groups.of_row]
+
+
+def fold_of_rows(X, rows, fold):
+    """Fold (n_samples,) of every row of X, from that of the rows trained on.
+
+    The fold is a property of x, as equal x are dealt together: rows that were merged or
+    dropped find their own by it. -2 for an x that no member trained on.
+    """
+    known = row_hash(X, rows)
+    order = np.argsort(known)
+    known, fold = known[order], fold[order]
+    hashes = row_hash(X, np.arange(X.shape[0]))
+    place = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
+    return np.where(known[place] == hashes, fold[place], -2)

@@ -10,8 +10,8 @@ class Schedule(Protocol):
     def __call__(self, step: int) -> float:
         """Learning rate of update ``step``."""
 
-    def lower(self) -> bool:
-        """React to a plateau: True if the rate was lowered and training may go on."""
+    def lower(self, best_epoch: int) -> float:
+        """React to a plateau: for how many epochs more training may go on."""
 
 
 class Constant:
@@ -24,9 +24,9 @@ class Constant:
         """Learning rate of update ``step``."""
         return self.rate
 
-    def lower(self) -> bool:
+    def lower(self, best_epoch: int) -> float:
         """A plateau ends training."""
-        return False
+        return 0
 
 
 class InverseScaling:
@@ -40,9 +40,9 @@ class InverseScaling:
         """Learning rate of update ``step``."""
         return self.rate / (step + 1) ** self.power
 
-    def lower(self) -> bool:
+    def lower(self, best_epoch: int) -> float:
         """A plateau ends training."""
-        return False
+        return 0
 
 
 class Adaptive:
@@ -58,36 +58,55 @@ class Adaptive:
         """Learning rate of update ``step``."""
         return self.rate
 
-    def lower(self) -> bool:
+    def lower(self, best_epoch: int) -> float:
         """Divide the rate; a rate that is already tiny ends training."""
         if self.rate <= self.smallest:
-            return False
+            return 0
         self.rate /= self.divisor
-        return True
+        return math.inf
 
 
 class WarmupCosine:
-    """Linear warm-up to ``rate``, then half a cosine down to zero at ``n_steps``.
+    """Linear warm-up to ``rate``, then half a cosine to zero after ``n_epochs``.
 
     The warm-up keeps Adam's first, badly estimated steps small; the decay to zero makes
-    reaching the last step the normal end (Loshchilov and Hutter 2017, Smith 2018).
+    reaching the last step the normal end (Loshchilov and Hutter 2017, Smith 2018). A
+    plateau brings the end forward: the rate falls to zero from where it is, in half as
+    many epochs as it took to the best one. What a high rate could not settle, a falling
+    one does.
     """
 
     warmup = 0.1  # share of the steps
+    landing = 0.5  # epochs to zero after a plateau, per epoch to the best one
+    shortest_landing = 2
 
-    def __init__(self, rate: float, n_steps: int) -> None:
+    def __init__(self, rate: float, n_epochs: int, steps_per_epoch: int = 1) -> None:
         self.rate = rate
-        self.n_steps = n_steps
+        self.n_steps = n_steps = n_epochs * steps_per_epoch
+        self.steps_per_epoch = steps_per_epoch
         self.n_warmup = math.ceil(self.warmup * n_steps)
+        self._top = rate  # where the cosine starts, at step _start
+        self._start = self.n_warmup
+        self._stop = n_steps
+        self._landing = False
+        self._last_step = -1
 
     def __call__(self, step: int) -> float:
         """Learning rate of update ``step``."""
-        if step < self.n_warmup:
+        self._last_step = step
+        if step < min(self.n_warmup, self._start):
             return self.rate * (step + 1) / self.n_warmup
         # the + 1 keeps the last update above zero: every step moves
-        done = (step - self.n_warmup + 1) / (self.n_steps - self.n_warmup + 1)
-        return self.rate * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        done = (step - self._start + 1) / (self._stop - self._start + 1)
+        return self._top * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
-    def lower(self) -> bool:
-        """A plateau ends training."""
-        return False
+    def lower(self, best_epoch: int) -> float:
+        """Land; a plateau on the way down ends nothing, one after it does not come."""
+        if self._landing:
+            return 0
+        here = self._last_step
+        n_epochs = max(self.shortest_landing, math.ceil(self.landing * best_epoch))
+        n_steps = min(n_epochs * self.steps_per_epoch, self.n_steps - here - 1)
+        self._top, self._landing = self(here), True
+        self._start, self._stop = here + 1, here + 1 + n_steps
+        return n_epochs

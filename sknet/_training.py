@@ -153,7 +153,8 @@ class Monitor:
     on_best : callable or None
         Called when an epoch is the best so far.
     on_plateau : callable or None
-        Returns True if training may go on after all, at a lower rate.
+        Given the best epoch; returns for how many epochs training may go on after all,
+        at a lower rate. A finite number of them is not cut short.
     report : callable or None
         Called as ``report(epoch, train_loss, validation_loss)``.
     """
@@ -167,7 +168,7 @@ class Monitor:
         patience: float = math.inf,
         tol: float = 0.0,
         on_best: Callable[[], None] | None = None,
-        on_plateau: Callable[[], bool] | None = None,
+        on_plateau: Callable[[int], float] | None = None,
         report: Callable[[int, float, float | None], None] | None = None,
     ) -> None:
         self.params = params
@@ -186,6 +187,7 @@ class Monitor:
         self.stop_reason = "max_iter"
         self._mark = math.inf  # the loss that an improvement is measured from
         self._epochs_waited = 0
+        self._last_epoch = math.inf  # known once training is on its way to the end
 
     @property
     def n_epochs(self) -> int:
@@ -217,10 +219,13 @@ class Monitor:
         if watched < self._mark - self.tol:
             self._epochs_waited = 0
         self._mark = min(self._mark, watched)
-        if self._epochs_waited < self.patience:
-            return False
-        self._epochs_waited = 0
-        if self.on_plateau is not None and self.on_plateau():
+        if self._last_epoch == math.inf:
+            if self._epochs_waited < self.patience:
+                return False
+            self._epochs_waited = 0
+            more = 0 if self.on_plateau is None else self.on_plateau(self.best_epoch)
+            self._last_epoch = self.n_epochs + more
+        if self.n_epochs < self._last_epoch:
             return False
         self.stop_reason = "no_improvement"
         return True

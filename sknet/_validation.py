@@ -84,8 +84,8 @@ ENCODE = "encode other columns first, for example with skrub.TableVectorizer."
 MISSING_KINDS = {"NoneType", "NAType", "NaTType"}
 
 RULES = {
-    "hidden_layer_size": _integer(1),
-    "n_estimators": _integer(1),
+    "hidden_layer_size": _either(_one_of("auto"), _integer(1)),
+    "n_estimators": _either(_one_of("auto"), _integer(1)),
     "activation": _one_of("relu", "tanh", "logistic", "identity"),
     "solver": _one_of("adam", "sgd", "lbfgs"),
     "alpha": _real(0, math.inf, "left"),
@@ -107,12 +107,15 @@ RULES = {
     "momentum": _real(0, 1, "left"),
     "nesterovs_momentum": _boolean(),
     "early_stopping": _either(_one_of("auto"), _boolean()),
+    "store_oof_proba": _boolean(),
     "validation_fraction": _real(0, 1, "neither"),
     "beta_1": _real(0, 1, "left"),
     "beta_2": _real(0, 1, "left"),
     "epsilon": _real(0, math.inf, "neither"),
     "n_iter_no_change": _either(_integer(1), (lambda value: value == math.inf, "inf")),
     "dropout": _real(0, 1, "left"),
+    "input_dropout": _real(0, 1, "left"),
+    "scaling_layer": _boolean(),
     "standardize": _boolean(),
     "squash": _either(_exactly(None), _real(0.1, math.inf, "left")),
     "dtype": _one_of("float32", "float64"),
@@ -319,11 +322,11 @@ def classes_of_stream(classes, known):
 def check_structure(estimator, structure):
     """Raise ValueError if a setting differs from the fit that is to be continued."""
     for name, value in structure.items():
-        if getattr(estimator, name) != value:
+        asked = getattr(estimator, name)
+        if asked not in ("auto", value):
             raise ValueError(
                 f"{name} was {value!r} in the fit that is to be continued. Got "
-                f"{getattr(estimator, name)!r}: set it back, or fit anew with "
-                "warm_start=False."
+                f"{asked!r}: set it back, or fit anew with warm_start=False."
             )
 
 

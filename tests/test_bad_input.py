@@ -17,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 
 from sknet import TwoLayerClassifier
 from sknet._network import TwoLayerNetwork
-from sknet._optimizers import SGD, Adam
+from sknet._optimizers import SGD, ScalingLayerAdam
 from sknet._training import Monitor
 from sknet._validation import InvalidParameterError
 
@@ -402,8 +402,8 @@ NO_BOOL = (1, 0, "yes", None, 1.0)
 NO_WORD = ("", "Adam", "gelu", None, 1, True, ["relu"])
 NO_FRACTION = (-0.1, 1, 1.0, 2, math.nan, math.inf, "0.5", None, True, 0.5j)
 BAD_SETTINGS = {
-    "hidden_layer_size": ("an int in the range [1, inf)", (*NO_INT, (100,))),
-    "n_estimators": ("an int in the range [1, inf)", NO_INT),
+    "hidden_layer_size": ("'auto'} or an int in the range [1, inf)", (*NO_INT, (9,))),
+    "n_estimators": ("'auto'} or an int in the range [1, inf)", (*NO_INT, "many")),
     "activation": ("'relu', 'tanh', 'logistic', 'identity'", (*NO_WORD, "softmax")),
     "solver": ("'adam', 'sgd', 'lbfgs'", (*NO_WORD, "rmsprop")),
     "alpha": ("[0.0, inf)", (-1e-9, -1, math.inf, math.nan, None, "0", False)),
@@ -420,12 +420,15 @@ BAD_SETTINGS = {
     "momentum": ("[0.0, 1.0)", NO_FRACTION),
     "nesterovs_momentum": ("a bool", NO_BOOL),
     "early_stopping": ("a bool", (*NO_BOOL, "never")),
+    "store_oof_proba": ("a bool", NO_BOOL),
     "validation_fraction": ("(0.0, 1.0)", (0, 0.0, *NO_FRACTION)),
     "beta_1": ("[0.0, 1.0)", NO_FRACTION),
     "beta_2": ("[0.0, 1.0)", NO_FRACTION),
     "epsilon": ("(0.0, inf)", (0, 0.0, -1e-8, math.inf, math.nan, None, "1", True)),
     "n_iter_no_change": ("inf", (0, -1, 2.5, math.nan, -math.inf, None, "5", True)),
     "dropout": ("[0.0, 1.0)", NO_FRACTION),
+    "input_dropout": ("[0.0, 1.0)", NO_FRACTION),
+    "scaling_layer": ("a bool", NO_BOOL),
     "standardize": ("a bool", NO_BOOL),
     "squash": ("None or", (0, 0.0, -3.0, math.inf, math.nan, "3", True)),
     "dtype": ("'float32', 'float64'", ("float16", float, np.float32, None, 32)),
@@ -517,7 +520,7 @@ def test_a_refused_fit_draws_no_seed(X, y, make):
         ("n_estimators", 2, 3),
         ("activation", "relu", "tanh"),
         ("standardize", True, False),
-        ("squash", 3.0, None),
+        ("squash", 5.0, None),
     ],
 )
 def test_a_changed_structure_cannot_go_on(X, y, name, old, new, kind):
@@ -601,10 +604,10 @@ PLACES = {
     "ordering": ("adam", "sknet._preparation.canonical_order"),
     "gather": ("adam", "sknet._standardizer.Standardizer.dense"),
     "gradient": ("adam", "sknet._network.TwoLayerNetwork.loss_gradient"),
-    "adam": ("adam", "sknet._optimizers.Adam.step"),
+    "adam": ("adam", "sknet._optimizers.ScalingLayerAdam.step"),
     "sgd": ("sgd", "sknet._optimizers.SGD.step"),
     "end of epoch": ("adam", "sknet._training.Monitor.end_epoch"),
-    "end of fit": ("adam", "sknet._fitting.Session.publish"),
+    "end of fit": ("adam", "sknet._fitting.published"),
 }
 
 
@@ -636,7 +639,8 @@ def test_an_error_before_the_first_lbfgs_iteration_changes_nothing(
 def test_an_error_after_some_epochs_changes_nothing(X, y, monkeypatch, kind):
     clf, fit = learner(kind, X, y)
     with raises_unharmed(clf, X, None, MemoryError), monkeypatch.context() as patch:
-        patch.setattr(Adam, "step", raise_after(2 * STEPS, MemoryError, Adam.step))
+        step = raise_after(2 * STEPS, MemoryError, ScalingLayerAdam.step)
+        patch.setattr(ScalingLayerAdam, "step", step)
         fit(X, y)
 
 
@@ -649,7 +653,9 @@ def interrupt(fit, monkeypatch, owner, name, n_calls):
             fit()
 
 
-@pytest.mark.parametrize(("solver", "optimizer"), [("adam", Adam), ("sgd", SGD)])
+@pytest.mark.parametrize(
+    ("solver", "optimizer"), [("adam", ScalingLayerAdam), ("sgd", SGD)]
+)
 def test_an_interrupted_fit_keeps_the_finished_epochs(
     X, y, monkeypatch, solver, optimizer
 ):
@@ -681,7 +687,7 @@ def test_an_interrupted_fit_keeps_the_best_epoch(X, y, monkeypatch, n_estimators
 
 def test_an_interrupted_warm_start_counts_on(X, y, monkeypatch):
     clf = small_net(warm_start=True).fit(X, y)
-    interrupt(lambda: clf.fit(X, y), monkeypatch, Adam, "step", 2 * STEPS)
+    interrupt(lambda: clf.fit(X, y), monkeypatch, ScalingLayerAdam, "step", 2 * STEPS)
     assert clf.stop_reason_ == "interrupted"
     assert clf.n_iter_ == len(clf.loss_curve_) == 5 + 2
     assert clf.fit(X, y).n_iter_ == 5 + 2 + 5
@@ -695,8 +701,8 @@ def test_an_interrupted_batch_has_not_been(X, y, monkeypatch, kind):
         raises_unharmed(clf, X, None, KeyboardInterrupt),
         monkeypatch.context() as patch,
     ):
-        step = raise_after(STEPS - 1, KeyboardInterrupt, Adam.step)
-        patch.setattr(Adam, "step", step)
+        step = raise_after(STEPS - 1, KeyboardInterrupt, ScalingLayerAdam.step)
+        patch.setattr(ScalingLayerAdam, "step", step)
         learn(X, y)
 
 

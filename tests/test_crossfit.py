@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp, softmax
 from sklearn.datasets import load_digits, make_blobs, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
@@ -14,6 +15,8 @@ from sklearn.model_selection import cross_val_predict, train_test_split
 from sknet import TwoLayerClassifier
 from sknet._crossfit import OutOfFold, member_weights
 from sknet._losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, fit_temperature
+from sknet._network import TwoLayerNetwork
+from sknet._objects import fitted_network
 
 SMALL = {"hidden_layer_size": 16, "early_stopping": True, "random_state": 0}
 
@@ -60,12 +63,17 @@ def test_out_of_fold_logits_are_those_of_the_members(monkeypatch, solver, kind):
     X, y = problem()
     container = sp.csr_array if kind == "sparse" else np.asarray
     clf = TwoLayerClassifier(
-        solver=solver, n_estimators=4, max_iter=15, n_iter_no_change=100, **SMALL
+        solver=solver,
+        n_estimators=4,
+        max_iter=15,
+        n_iter_no_change=100,
+        dropout=0.0,
+        **SMALL,
     )
     clf.fit(container(X), y)
     (spy,) = made
     rows, fold, z = spy.data.rows, spy.fold, (X - clf.mean_) / clf.scale_
-    z /= np.sqrt(1 + (z / 3) ** 2)
+    z /= np.sqrt(1 + (z / clf.squash) ** 2)
     (W1, W2), (b1, b2) = clf.coefs_, clf.intercepts_
     expected = np.array(
         [
@@ -93,7 +101,7 @@ def test_the_calibrated_loss_is_the_lowest_log_loss(rng, n_classes):
         return -np.average(log_proba[np.arange(len(y)), y], weights=weight)
 
     temperature, value = fit_temperature(loss, raw, y, weight)
-    assert value == pytest.approx(log_loss_at(np.log(temperature)), rel=1e-10)
+    assert value == pytest.approx(log_loss_at(np.log(temperature)), rel=1e-6)
     bounds = (-np.log(10), np.log(20))
     found = minimize_scalar(log_loss_at, bounds=bounds, method="bounded")
     assert value == pytest.approx(found.fun, rel=1e-4, abs=1e-12)
@@ -103,14 +111,11 @@ def test_the_calibrated_loss_is_the_lowest_log_loss(rng, n_classes):
 def test_derivatives_by_the_scale_are_central_differences(rng, n_classes):
     loss = SigmoidCrossEntropy() if n_classes == 2 else SoftmaxCrossEntropy(n_classes)
     raw = 2 * rng.normal(size=(50, loss.n_outputs))
-    targets = np.empty_like(raw)
-    loss.encode(rng.integers(0, n_classes, size=50), targets)
-    targets = 0.9 * targets + 0.1 / n_classes
     step = 1e-4
-    low, mid, high = (
-        loss.scale_derivatives(raw, targets, 0.7 + d)[0] for d in (-step, 0, step)
-    )
-    _, slope, curvature = loss.scale_derivatives(raw, targets, 0.7)
+    low, mid, high = (loss.log_partition(raw, 0.7 + d)[0] for d in (-step, 0, step))
+    if n_classes > 2:
+        np.testing.assert_allclose(mid, logsumexp(0.7 * raw, axis=1))
+    _, slope, curvature = loss.log_partition(raw, 0.7)
     np.testing.assert_allclose(slope, (high - low) / (2 * step), atol=1e-6)
     np.testing.assert_allclose(
         curvature, (high - 2 * mid + low) / step**2, rtol=1e-4, atol=1e-6
@@ -207,18 +212,23 @@ def test_out_of_fold_loss_tells_the_test_loss():
     """It estimates the loss of a single member; the members' mean is better."""
     X, y = load_digits(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X, y, random_state=0)
-    clf = TwoLayerClassifier(early_stopping=True, random_state=0).fit(X, y)
+    clf = TwoLayerClassifier(64, n_estimators=8, random_state=0).fit(X, y)
     test = log_loss(y_test, clf.predict_proba(X_test))
     assert test < clf.best_validation_loss_ * 1.1
-    again = TwoLayerClassifier(n_estimators=1, max_iter=clf.best_iter_, random_state=0)
+    again = TwoLayerClassifier(
+        64, n_estimators=1, max_iter=clf.best_iter_, random_state=0
+    )
     proba = cross_val_predict(again, X, y, cv=8, method="predict_proba")
     assert clf.best_validation_loss_ == pytest.approx(log_loss(y, proba), rel=0.25)
 
 
-def test_dropout_gets_a_pass_without_masks(monkeypatch):
+@pytest.mark.parametrize(("hidden", "inputs"), [(0.4, 0.0), (0.0, 0.3)])
+def test_dropout_gets_a_pass_without_masks(monkeypatch, hidden, inputs):
     made = spy_on(monkeypatch)
     X, y = problem()
-    TwoLayerClassifier(dropout=0.4, max_iter=5, **SMALL).fit(X, y)
+    TwoLayerClassifier(dropout=hidden, input_dropout=inputs, max_iter=5, **SMALL).fit(
+        X, y
+    )
     (spy,) = made
     judged = spy.raw.copy()
     spy.predict_all()
@@ -289,3 +299,141 @@ def test_fewer_rows_than_folds(n, solver):
         clf.set_params(early_stopping=True).fit(X, np.arange(n))
     assert np.isfinite(clf.predict_proba(X)).all()
     assert clf.n_iter_ >= 1
+
+
+# ------------------------------------------------------------------- oof_proba_
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_oof_proba_is_by_the_member_that_left_the_row_out(
+    monkeypatch, kind, solver, n_classes
+):
+    """By the textbook, for every row as it was given: repeated, weighted, shuffled."""
+    made = spy_on(monkeypatch)
+    X, y = problem(120, n_classes)
+    again = np.random.default_rng(0).integers(0, 120, size=200)
+    X, y = X[again], y[again]
+    container = sp.csr_array if kind == "sparse" else np.asarray
+    clf = TwoLayerClassifier(
+        solver=solver, n_estimators=4, max_iter=10, store_oof_proba=True, **SMALL
+    ).fit(container(X), y)
+    fold_of = {
+        X[row].tobytes(): j
+        for row, j in zip(made[-1].data.rows, made[-1].fold, strict=True)
+    }
+    Z = (X - clf.mean_) / clf.scale_
+    Z /= np.sqrt(1 + (Z / clf.squash) ** 2)
+    (W1, W2), (b1, b2) = clf.coefs_, clf.intercepts_
+    for i, row in enumerate(X):
+        j = fold_of[row.tobytes()]
+        logit = np.maximum(Z[i] @ W1[j] + b1[j], 0) @ W2[j] + b2[j]
+        logit = np.array([0, *logit]) if n_classes == 2 else logit
+        expected = softmax(logit / clf.temperature_)
+        np.testing.assert_allclose(clf.oof_proba_[i], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_oof_proba_means_what_cross_val_predict_means():
+    X, y = problem(600)
+    folds = {"n_estimators": 6, "store_oof_proba": True}
+    clf = TwoLayerClassifier(**folds, **SMALL).fit(X, y)
+    lone = TwoLayerClassifier(n_estimators=1, max_iter=clf.best_iter_, random_state=0)
+    proba = cross_val_predict(lone, X, y, cv=6, method="predict_proba")
+    np.testing.assert_allclose(clf.oof_proba_.sum(axis=1), 1, rtol=1e-12)
+    assert log_loss(y, clf.oof_proba_) == pytest.approx(log_loss(y, proba), rel=0.2)
+    assert log_loss(y, clf.oof_proba_) == pytest.approx(
+        clf.best_validation_loss_, rel=0.01
+    )
+    assert log_loss(y, clf.predict_proba(X)) < log_loss(y, clf.oof_proba_)
+
+
+def test_oof_proba_of_rows_without_a_fold():
+    """All members saw the only row of a class; none saw a row of weight zero."""
+    X, y = problem(200)
+    y[0] = 3
+    weight = np.ones(200)
+    weight[1:3] = 0
+    clf = TwoLayerClassifier(n_estimators=4, store_oof_proba=True, **SMALL)
+    clf.fit(X, y, weight)
+    assert np.isnan(clf.oof_proba_[0]).all()
+    np.testing.assert_allclose(clf.oof_proba_[1:3], clf.predict_proba(X[1:3]))
+    assert np.isfinite(clf.oof_proba_[1:]).all()
+    clf.set_params(store_oof_proba=False).fit(X, y)
+    assert clf.oof_proba_ is None
+    clf.set_params(store_oof_proba=True, n_estimators=1).fit(X, y)
+    assert clf.oof_proba_ is None
+
+
+def test_one_members_pass_is_that_of_all(rng):
+    """Held-out rows go through one member: the same numbers, a k-th of the work."""
+    X, y = problem()
+    clf = TwoLayerClassifier(n_estimators=3, max_iter=3, **SMALL).fit(X, y)
+    network, standardizer = fitted_network(vars(clf))
+    Z, _ = standardizer.take(X, slice(None))
+    together = network.raw_prediction(Z)
+    for j in range(3):
+        alone = network.raw_prediction(Z, member=j)
+        np.testing.assert_allclose(alone[0], together[j], rtol=1e-10, atol=1e-12)
+
+
+# ------------------------------------------------------------------ sizes, start
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(5_000, (12, 48)), (5_001, (4, 128))])
+def test_automatic_sizes_follow_the_number_of_distinct_rows(n, sizes):
+    X = np.arange(n, dtype=float)[:, np.newaxis]
+    twice = np.concatenate([X, X])
+    clf = TwoLayerClassifier(max_iter=1, random_state=0, early_stopping=False)
+    clf.fit(twice, np.ravel(twice > n // 2))
+    assert (clf.coefs_[0].shape[0], clf.coefs_[0].shape[2]) == sizes
+    clf.set_params(hidden_layer_size=7).fit(X, np.ravel(n // 2 < X))
+    assert (clf.coefs_[0].shape[0], clf.coefs_[0].shape[2]) == (sizes[0], 7)
+
+
+def test_automatic_sizes_stay_in_a_warm_start_and_a_stream():
+    X = np.arange(6_000, dtype=float)[:, np.newaxis]
+    y = np.ravel(X > 3_000)
+    clf = TwoLayerClassifier(max_iter=2, warm_start=True, random_state=0)
+    clf.fit(X[::2], y[::2]).fit(X, y)
+    assert clf.coefs_[0].shape == (12, 1, 48)
+    stream = TwoLayerClassifier(random_state=0)
+    stream.partial_fit(X[::2], y[::2], classes=[False, True]).partial_fit(X, y)
+    assert stream.coefs_[0].shape == (12, 1, 48)
+    with pytest.raises(ValueError, match="n_estimators was 12"):
+        clf.set_params(n_estimators=4).fit(X, y)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_start_predicts_the_weighted_class_frequencies(n_classes):
+    """At the origin, where the hidden units are silent: an oracle without training."""
+    X, y = problem(n_classes=n_classes)
+    weight = np.random.default_rng(0).uniform(0.5, 3, size=len(y))
+    clf = TwoLayerClassifier(
+        n_estimators=1, max_iter=1, learning_rate_init=1e-300, random_state=0
+    ).fit(X, y, weight)
+    expected = np.bincount(y, weight) / weight.sum()
+    proba = clf.predict_proba(clf.mean_[np.newaxis])[0]
+    np.testing.assert_allclose(proba, expected, rtol=1e-6)
+
+
+def test_members_start_from_the_frequencies_of_their_own_rows(monkeypatch):
+    """A held-out label must not be in its member's start either."""
+    starts = []
+    start = TwoLayerNetwork.start
+
+    def record(self, *args):
+        start(self, *args)
+        starts.append((self.shape, self.params.copy()))
+
+    monkeypatch.setattr(TwoLayerNetwork, "start", record)
+    made = spy_on(monkeypatch)
+    X, y = problem(90)
+    TwoLayerClassifier(n_estimators=4, max_iter=2, **SMALL).fit(X, y)
+    (shape, params), (spy,) = starts[0], made
+    b2 = shape.views(params).b2[:, 0]
+    for j in range(4):
+        counts = np.bincount(spy.data.y[spy.fold != j], minlength=3)
+        expected = np.log(counts / counts.sum())
+        np.testing.assert_allclose(b2[j], expected, rtol=1e-5)

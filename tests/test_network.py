@@ -188,13 +188,33 @@ def test_dropout_keeps_the_expectation_and_its_share(rng):
     network.loss_gradient(X, targets, weight, rng)
     work = network.workspace(len(X))
     assert (work.keep == 0).mean() == pytest.approx(0.3, abs=0.01)
-    np.testing.assert_allclose(work.keep[work.keep > 0], 1 / 0.7, rtol=1e-12)
+    np.testing.assert_allclose(work.keep[work.keep > 0], 1 / 0.7, rtol=1e-7)
     draws = [work.raw.copy()]
     for _ in range(200):
         network.loss_gradient(X, targets, weight, rng)
         draws.append(work.raw.copy())
     spread = np.std(draws, axis=0) / np.sqrt(len(draws))
     assert (np.abs(np.mean(draws, axis=0) - plain) < 6 * spread).all()
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_input_dropout_keeps_the_expectation_and_its_share(rng, kind):
+    network, X, targets, weight = make_problem(
+        rng, h=4, n=2000, activation="identity", input_dropout=0.3
+    )
+    inputs = sp.csr_array(X) if kind == "sparse" else X.copy()
+    plain = network.raw_prediction(X)
+    draws = []
+    for _ in range(200):
+        thinned = inputs.copy()
+        network.loss_gradient(thinned, targets, weight, rng)
+        draws.append(network.workspace(len(X)).raw.copy())
+    thinned = thinned.toarray() if kind == "sparse" else thinned
+    assert (thinned[X != 0] == 0).mean() == pytest.approx(0.3, abs=0.03)
+    np.testing.assert_allclose(thinned[thinned != 0], X[thinned != 0] / 0.7, rtol=1e-6)
+    spread = np.std(draws, axis=0) / np.sqrt(len(draws))
+    off = np.abs(np.mean(draws, axis=0) - plain)
+    assert (off <= 6 * spread + 1e-7).all()
 
 
 def test_dropout_without_a_generator_is_an_error(rng):

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import rosen, rosen_der
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
-from sknet._optimizers import BLOCK, SGD, Adam
+from sknet._optimizers import BLOCK, SGD, Adam, ScalingLayerAdam
 
 ADAM = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
 
@@ -55,6 +55,62 @@ def test_huge_decay_shrinks_to_zero_instead_of_flipping():
     params = np.ones(4)
     Adam(params, **ADAM, alpha=1.0, n_decayed=4).step(params, np.zeros(4), 100.0)
     np.testing.assert_array_equal(params, 0)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3])
+def test_scaling_layer_is_adam_on_factors_and_weights(rng, alpha):
+    """Against scikit-learn's Adam on s, V and the rest, by the chain rule."""
+    d, k, h, n_rest, rate = 3, 2, 4, 5, 0.05
+    params = rng.normal(size=d * k * h + n_rest)
+    V, rest = params[: d * k * h].reshape(d * k, h).copy(), params[d * k * h :].copy()
+    s = np.ones((d * k, 1))
+    optimizer = ScalingLayerAdam(
+        params, d * k, h, **ADAM, alpha=alpha, n_decayed=d * k * h + 2
+    )
+    reference = AdamOptimizer([V, s, rest], rate)
+    for _ in range(60):
+        grads = quadratic_gradient(params)
+        dW1 = grads[: d * k * h].reshape(d * k, h)
+        latent = [dW1 * s, (dW1 * V).sum(axis=1, keepdims=True), grads[d * k * h :]]
+        latent = [g.copy() for g in latent]
+        optimizer.step(params, grads, rate)
+        V *= 1 - rate * alpha
+        rest[:2] *= 1 - rate * alpha
+        reference.update_params([V, s, rest], latent)
+        np.testing.assert_allclose(params, [*(V * s).ravel(), *rest], rtol=1e-10)
+    assert not np.allclose(s, 1)
+
+
+def test_scaling_layer_goes_on_from_weights_that_were_put_back(rng):
+    """After a reset the factors are in the weights: a step starts from ``params``."""
+    params = rng.normal(size=14)
+    optimizer = ScalingLayerAdam(params, 4, 3, **ADAM)
+    for _ in range(20):
+        optimizer.step(params, quadratic_gradient(params), 0.05)
+    params[:] = kept = rng.normal(size=14)
+    optimizer.reset()
+    fresh = kept.copy()
+    other = ScalingLayerAdam(fresh, 4, 3, **ADAM)
+    for _ in range(5):
+        optimizer.step(params, quadratic_gradient(params), 0.05)
+        other.step(fresh, quadratic_gradient(fresh), 0.05)
+    np.testing.assert_array_equal(params, fresh)
+    assert optimizer.n_steps == 5
+
+
+def test_scaling_layer_continues_bit_for_bit(rng):
+    params = rng.normal(size=14)
+    optimizer = ScalingLayerAdam(params, 4, 3, **ADAM)
+    for _ in range(7):
+        optimizer.step(params, quadratic_gradient(params), 0.05)
+    state = {name: np.copy(value) for name, value in optimizer.state().items()}
+    resumed = params.copy()
+    other = ScalingLayerAdam(resumed, 4, 3, **ADAM)
+    other.load(state)
+    for _ in range(7):
+        optimizer.step(params, quadratic_gradient(params), 0.05)
+        other.step(resumed, quadratic_gradient(resumed), 0.05)
+    np.testing.assert_array_equal(params, resumed)
 
 
 OPTIMIZERS = {

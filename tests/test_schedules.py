@@ -10,7 +10,7 @@ from sknet._schedules import Adaptive, Constant, InverseScaling, WarmupCosine
 def test_constant():
     schedule = Constant(0.1)
     assert {schedule(step) for step in range(100)} == {0.1}
-    assert not schedule.lower()
+    assert schedule.lower(3) == 0
 
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
@@ -18,12 +18,12 @@ def test_inverse_scaling(power):
     schedule = InverseScaling(0.1, power)
     for step in range(100):
         assert schedule(step) == pytest.approx(0.1 / (step + 1) ** power)
-    assert not schedule.lower()
+    assert schedule.lower(3) == 0
 
 
 def test_adaptive_falls_by_fives_and_ends():
     schedule, rates = Adaptive(0.1), [0.1]
-    while schedule.lower():
+    while schedule.lower(3):
         rates.append(schedule(0))
     expected = [0.1 / 5**i for i in range(len(rates))]
     assert rates == pytest.approx(expected)
@@ -43,4 +43,22 @@ def test_cosine_rises_then_falls_towards_zero(n_steps):
     for i, rate in enumerate(rates[n_warmup:], start=1):
         assert rate == pytest.approx(0.05 * (1 + math.cos(math.pi * i / n_falling)))
     assert schedule(10 * n_steps) == pytest.approx(0, abs=1e-12)
-    assert not schedule.lower()
+
+
+@pytest.mark.parametrize("best_epoch", [0, 1, 7, 20])
+@pytest.mark.parametrize("n_done", [1, 30, 45, 59])
+def test_a_plateau_lands_from_the_rate_it_had(best_epoch, n_done):
+    """Half a cosine to zero, in half the epochs to the best, or in those left."""
+    per_epoch, n_epochs = 5, 60
+    schedule = WarmupCosine(0.1, n_epochs, per_epoch)
+    before = [schedule(step) for step in range(n_done * per_epoch)]
+    more = schedule.lower(best_epoch)
+    assert more == max(2, math.ceil(best_epoch / 2))
+    n_steps = min(more, n_epochs - n_done) * per_epoch
+    for i in range(n_steps):
+        cosine = math.cos(math.pi * (i + 1) / (n_steps + 1))
+        expected = before[-1] * (1 + cosine) / 2
+        assert schedule(len(before) + i) == pytest.approx(expected)
+        assert schedule(len(before) + i) > 0
+    assert schedule(len(before) + n_steps) == pytest.approx(0, abs=1e-12)
+    assert schedule.lower(best_epoch) == 0

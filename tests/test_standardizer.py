@@ -164,8 +164,40 @@ def test_merging_a_set_with_itself_changes_no_bit(rng):
     np.testing.assert_array_equal(often.deviation, once.deviation)
 
 
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_two_values_are_divided_by_their_distance(kind):
+    """However rare one of them is; three values or more by their deviation."""
+    n = 100
+    X = np.zeros((n, 6))
+    X[:, 0] = np.arange(n) < 1
+    X[:, 1] = np.where(np.arange(n) < 30, -4.0, 3.0)
+    X[:, 2] = np.arange(n) % 3 - 1  # an absent zero between its ends
+    X[:, 3] = 7.0
+    X[:, 4] = np.where(np.arange(n) < 99, 0.0, -2.0)
+    X[:, 5] = np.where(np.arange(n) < 99, X[:, 1], 1.0)
+    X = sp.csr_array(X) if kind == "sparse" else X
+    statistics = column_statistics(X, np.arange(n), np.ones(n))
+    deviation = statistics.deviation
+    expected = [1, 7, deviation[2], 1, 2, deviation[5]]
+    np.testing.assert_allclose(statistics.scale, expected)
+    parts = np.arange(29), np.arange(29, 31), np.arange(31, n)
+    merged = column_statistics(X, parts[0], np.ones(29))
+    for rows in parts[1:]:
+        merged = merged.merge(column_statistics(X, rows, np.ones(len(rows))))
+    np.testing.assert_array_equal(merged.two_valued, statistics.two_valued)
+    if kind == "dense":  # sparse deviations of parts do not know the parts' means
+        np.testing.assert_allclose(merged.scale, statistics.scale)
+
+
+def test_two_values_at_the_ends_of_the_range_stay_finite():
+    X = np.array([[-1.7e308], [1.7e308]])
+    statistics = column_statistics(X, np.arange(2), np.ones(2))
+    assert np.isfinite(statistics.scale).all()
+
+
 def test_scale_of_statistics():
-    statistics = ColumnStatistics(np.zeros(3), np.array([0.0, 2.0, 1e-300]), 1.0)
+    zeros, spread = np.zeros(3), np.array([0.0, 2.0, 1e-300])
+    statistics = ColumnStatistics(zeros, spread, zeros, spread, zeros > 0, 1.0)
     np.testing.assert_array_equal(statistics.scale, [1.0, 2.0, 1e-300])
 
 

@@ -93,7 +93,9 @@ def test_whole_averages_over_all_rows(rng):
 
 
 @pytest.mark.parametrize("n_classes", [2, 10])
-@pytest.mark.parametrize("options", [{}, {"dropout": 0.2}, {"alpha": 0.1}])
+@pytest.mark.parametrize(
+    "options", [{}, {"dropout": 0.2}, {"input_dropout": 0.2}, {"alpha": 0.1}]
+)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 def test_a_step_allocates_nothing(rng, n_classes, options, dtype):
     """After the first pass, epochs run in the buffers that are there.

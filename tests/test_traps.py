@@ -29,7 +29,7 @@ from sklearn.utils.estimator_checks import (
 )
 
 from sknet import TwoLayerClassifier
-from sknet._optimizers import Adam
+from sknet._optimizers import ScalingLayerAdam
 
 SMALL = {"hidden_layer_size": 16, "n_estimators": 2, "max_iter": 10, "random_state": 0}
 
@@ -277,7 +277,7 @@ def test_15_the_best_weights_are_kept_when_max_iter_ends_training():
 
 def test_16_an_interrupt_leaves_a_usable_model_and_goes_on(monkeypatch):
     X, y = blobs()
-    step, calls = Adam.step, []
+    step, calls = ScalingLayerAdam.step, []
 
     def interrupted(self, *args):
         calls.append(1)
@@ -285,7 +285,7 @@ def test_16_an_interrupt_leaves_a_usable_model_and_goes_on(monkeypatch):
             raise KeyboardInterrupt
         step(self, *args)
 
-    monkeypatch.setattr(Adam, "step", interrupted)
+    monkeypatch.setattr(ScalingLayerAdam, "step", interrupted)
     clf = TwoLayerClassifier(random_state=0, batch_size=40)
     with pytest.raises(KeyboardInterrupt):
         clf.fit(X, y)

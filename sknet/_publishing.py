@@ -1,0 +1,97 @@
+"""What a fit leaves behind: the attributes that users see, the state that goes on."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from sknet._training import History
+
+# beside the sizes: what weights cannot be carried over if it changes
+STRUCTURE = ("activation", "standardize", "squash")
+
+
+class Outcome(NamedTuple):
+    """What training leaves behind."""
+
+    best_params: np.ndarray
+    last_params: np.ndarray
+    optimizer: dict
+    history: History
+    temperature: float | None  # None if there are no out-of-fold logits to fit it to
+    n_recoveries: int
+    interruption: KeyboardInterrupt | None
+
+
+def optimizer_kind(settings):
+    """What an optimizer's state fits to."""
+    return settings.solver, settings.solver == "adam" and settings.scaling_layer
+
+
+def published(session, outcome, *, keep_state, longest=None):
+    """Fitted attributes, by name; ``_state`` is what a later fit continues with."""
+    history, statistics = outcome.history, session.prepared.statistics
+    old = session.previous or {}
+    n_before = old.get("n_iter_", 0)
+    curve = [*old.get("loss_curve_", []), *history.loss_curve]
+    validation_curve = _validation_curve(session, history)
+    if longest:
+        validation_curve = validation_curve and validation_curve[-longest:]
+    return {
+        "_params": outcome.best_params.astype(session.output_dtype, copy=False),
+        "_state": _next_state(session, outcome, keep_state),
+        "n_iter_": n_before + len(history.loss_curve),
+        "best_iter_": n_before + history.best_epoch,
+        "stop_reason_": history.stop_reason,
+        "loss_curve_": curve[-longest:] if longest else curve,
+        "validation_loss_curve_": validation_curve,
+        "best_validation_loss_": _best_validation_loss(session, history),
+        "oof_proba_": None,
+        "temperature_": outcome.temperature or 1.0,
+        "mean_": None if statistics is None else statistics.mean,
+        "scale_": None if statistics is None else statistics.scale,
+    }
+
+
+def _validation_curve(session, history):
+    """The curve over all runs, NaN where there was nothing to validate with."""
+    old = session.previous or {}
+    before = old.get("validation_loss_curve_")
+    now = history.validation_loss_curve
+    if not before and not now:
+        return None
+    before = before or [math.nan] * len(old.get("loss_curve_", []))
+    return [*before, *(now or [math.nan] * len(history.loss_curve))]
+
+
+def _best_validation_loss(session, history):
+    """That of the epoch that is kept; the lowest one if the last is kept anyway."""
+    if not history.validation_loss_curve:
+        return None
+    decides = session.settings.early_stopping
+    return history.best_loss if decides else min(history.validation_loss_curve)
+
+
+def _next_state(session, outcome, keep_state):
+    """Plain data to continue from; the moments only if that is foreseen."""
+    prepared, statistics = session.prepared, session.prepared.statistics
+    structure = {name: getattr(session.settings, name) for name in STRUCTURE}
+    state = {
+        "seed": session.seed,
+        "streams": {
+            name: session.rngs[name].bit_generator.state
+            for name in ("shuffle", "dropout")
+        },
+        "structure": {**prepared.sizes._asdict(), **structure},
+        "seen": tuple(prepared.seen),
+        "split": prepared.split or 0,
+        "weight_exponent": session.weight_exponent,
+        "sparse": session.sparse,
+    }
+    if statistics is not None:
+        state["statistics"] = tuple(statistics[1:])  # the mean is mean_
+    if keep_state:
+        state["params"] = outcome.last_params
+        state["optimizer_kind"] = optimizer_kind(session.settings)
+        state["optimizer"] = outcome.optimizer
+    return state
