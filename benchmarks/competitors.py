@@ -2,6 +2,8 @@
 
 import importlib.util
 
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -12,17 +14,34 @@ from sknet import TwoLayerClassifier
 OURS, PEER = "TwoLayerClassifier", "MLPClassifier"
 
 
-def calibrated(seed):
-    """MLPClassifier in scikit-learn's own calibration, five fits."""
-    return CalibratedClassifierCV(
-        MLPClassifier(random_state=seed), method="temperature", cv=5
-    )
+class Calibrated(ClassifierMixin, BaseEstimator):
+    """MLPClassifier in scikit-learn's own calibration: five fits, or fewer.
+
+    CalibratedClassifierCV refuses more folds than the rarest class has rows.
+    """
+
+    def __init__(self, seed=0):
+        self.seed = seed
+
+    def fit(self, X, y):
+        """Fit with as many folds as the data allow, five at most."""
+        fewest = np.unique(y, return_counts=True)[1].min()
+        network = MLPClassifier(random_state=self.seed)
+        self.model_ = CalibratedClassifierCV(
+            network, method="temperature", cv=min(5, int(fewest))
+        ).fit(X, y)
+        self.classes_ = self.model_.classes_
+        return self
+
+    def predict_proba(self, X):
+        """Mean of the folds' calibrated probabilities."""
+        return self.model_.predict_proba(X)
 
 
 COMPETITORS = {
     OURS: lambda seed: TwoLayerClassifier(random_state=seed),
     PEER: lambda seed: MLPClassifier(random_state=seed),
-    "MLPClassifier, calibrated": calibrated,
+    "MLPClassifier, calibrated": Calibrated,
     "LogisticRegression": lambda seed: LogisticRegression(max_iter=1000),
     "RandomForest(300)": lambda seed: RandomForestClassifier(300, random_state=seed),
     "HistGradientBoosting": lambda seed: HistGradientBoostingClassifier(
@@ -39,7 +58,6 @@ if importlib.util.find_spec("pytabkit"):
 
 
 if importlib.util.find_spec("skorch"):
-    import numpy as np
     import torch
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.preprocessing import LabelEncoder

@@ -2,6 +2,7 @@
 
     python benchmarks/quality.py --data FOLDER     # Parquet files, label in __target__
     python benchmarks/quality.py --openml          # OpenML-CC18, needs the network
+    python benchmarks/plots.py                     # then: the picture
 
 Every fit has one BLAS thread; the competitors of a fold take turns, so that a busy
 machine is slow for all of them. Writes one row a fit to results/quality.csv and
@@ -9,6 +10,7 @@ prints the means over folds, then over tables.
 """
 
 import argparse
+import itertools
 import os
 import platform
 import time
@@ -40,10 +42,10 @@ def calibration_error(proba, hit):
     return np.abs(gaps).sum() / len(hit)
 
 
-def measure(fold, name):
+def measure(fold, name, makers=COMPETITORS):
     """Fit one competitor on one fold; a dict of figures."""
     warnings.simplefilter("ignore")
-    model = COMPETITORS[name](fold.number)
+    model = makers[name](fold.number)
     start = time.perf_counter()
     model.fit(fold.X_train, fold.y_train)
     fitted = time.perf_counter()
@@ -106,6 +108,8 @@ def main():
     source.add_argument("--data", help="a folder of Parquet files")
     source.add_argument("--openml", action="store_true", help="fetch OpenML-CC18")
     parser.add_argument("--only", nargs="*", default=list(COMPETITORS))
+    parser.add_argument("--tables", nargs="*", help="these alone, whatever --skip says")
+    parser.add_argument("--folds", type=int, default=3, help="of the three of a table")
     parser.add_argument("--skip", nargs="*", default=["letter"], help="tables left out")
     parser.add_argument("--n-jobs", type=int, default=1)
     parser.add_argument("--out", default=str(RESULTS / "quality.csv"))
@@ -114,8 +118,8 @@ def main():
     work = [
         fold
         for name, frame in tables
-        if name not in options.skip
-        for fold in folds(name, frame)
+        if (name in options.tables if options.tables else name not in options.skip)
+        for fold in itertools.islice(folds(name, frame), options.folds)
     ]
     rows = Parallel(options.n_jobs)(delayed(run_fold)(f, options.only) for f in work)
     results = pd.DataFrame([row for fold in rows for row in fold])

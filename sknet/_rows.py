@@ -142,7 +142,7 @@ def canonical_order(X, distinct, y, n_classes, statistics):
         direction = orientation(X, rows, weight * (1 + y), weight, statistics)
     key = _projection(X, rows, statistics, direction)
 
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         mean_key = np.bincount(y, weight * key, minlength=n_classes)
         mean_key /= np.bincount(y, weight, minlength=n_classes)
     class_rank = np.empty(n_classes, np.intp)

@@ -230,3 +230,14 @@ def test_rows_of_one_x_are_in_one_fold(rng):
     for value in np.unique(x):
         assert len(set(fold[x == value])) == 1
         assert len(set(held_out[x == value])) == 1
+
+
+def test_the_class_order_survives_keys_at_the_end_of_the_float_range():
+    """A constant sparse column is not scaled: weight times key may overflow."""
+    X, y, weight = (
+        sp.csr_array([[1e308], [1e308]]),
+        np.array([0, 1]),
+        np.array([3, 3.0]),
+    )
+    _, _, _, result = canonical(X, y, weight, n_classes=2)
+    assert sorted(result.class_rank) == [0, 1]
