@@ -276,7 +276,7 @@ class Session:
         schedule = schedule_for(settings, len(batches))
         out_of_fold = self._out_of_fold(network)
         validate = out_of_fold or self._validation_loss(network, validation)
-        monitor = self._monitor(network, validate, schedule)
+        monitor = self._monitor(network, validate, schedule, validation)
         monitor.on_best = out_of_fold and out_of_fold.keep
         interruption, n_recoveries = None, 0
         try:
@@ -318,7 +318,7 @@ class Session:
             network = self.network(shape.member(params, j), shape._replace(n_members=1))
             held_out = validation if self.prepared.fold is None else self.own_fold(j)
             validate = self._validation_loss(network, held_out)
-            monitor = self._monitor(network, validate, Constant(0.0))
+            monitor = self._monitor(network, validate, Constant(0.0), held_out)
             try:
                 self._fit_lbfgs(network, monitor, self.member_data(j))
             except KeyboardInterrupt as error:
@@ -424,13 +424,13 @@ class Session:
         """Whether the schedule counts all steps ever made: only 1 / t decay does."""
         return self.settings.learning_rate == "invscaling"
 
-    def _monitor(self, network, validate, schedule):
+    def _monitor(self, network, validate, schedule, held_out):
         """What the epochs are told to.
 
         Patience acts on the validation loss, or on the training loss of a rate that
         does not come down by itself.
         """
-        settings = self.settings
+        settings, data = self.settings, self.prepared.data
         decides = settings.early_stopping and validate is not None
         ends_itself = settings.learning_rate == "cosine" or settings.solver == "lbfgs"
         patient = math.inf if ends_itself and not decides else settings.n_iter_no_change
@@ -440,6 +440,9 @@ class Session:
             decides=decides,
             patience=patient,
             tol=settings.tol,
+            prior_loss=_reporting.prior_loss(
+                settings, data, held_out, self.loss.n_classes
+            ),
             on_plateau=schedule.lower,
             report=_reporting.reporter(settings.verbose),
         )

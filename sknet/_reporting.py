@@ -64,8 +64,8 @@ def warn_if_in_trouble(settings, outcome, data, held_out, n_classes):
     if history.stop_reason == "diverged" or outcome.n_recoveries:
         warn_of_divergence(settings, outcome, stacklevel=5)
         return
-    prior_loss = _prior_loss(settings, data, held_out, n_classes)
-    if prior_loss > SMALLEST_PRIOR_LOSS and history.best_loss >= prior_loss:
+    of_prior = prior_loss(settings, data, held_out, n_classes)
+    if of_prior > SMALLEST_PRIOR_LOSS and history.best_loss >= of_prior:
         warnings.warn(
             f"The best loss, {history.best_loss:.4g}, is no better than predicting the "
             f"class frequencies. Change learning_rate_init="
@@ -87,7 +87,7 @@ def warn_of_divergence(settings, outcome, stacklevel=4):
     )
 
 
-def _prior_loss(settings, data, held_out, n_classes):
+def prior_loss(settings, data, held_out, n_classes):
     """Log-loss of predicting the training rows' class frequencies, on watched rows."""
     frequency = np.bincount(data.y, data.weight[0], minlength=n_classes)
     frequency /= frequency.sum()

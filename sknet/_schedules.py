@@ -101,10 +101,12 @@ class WarmupCosine:
         return self._top * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
     def lower(self, best_epoch: int) -> float:
-        """Land; a plateau on the way down ends nothing, one after it does not come."""
+        """Land, but never from the warm-up: what learns late has not begun there."""
+        here = self._last_step
+        if here < self.n_warmup:
+            return math.inf
         if self._landing:
             return 0
-        here = self._last_step
         n_epochs = max(self.shortest_landing, math.ceil(self.landing * best_epoch))
         n_steps = min(n_epochs * self.steps_per_epoch, self.n_steps - here - 1)
         self._top, self._landing = self(here), True

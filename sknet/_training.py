@@ -24,6 +24,7 @@ Array = NDArray[np.floating]
 
 BLOCK_ELEMENTS = 1 << 18  # of X or of hidden units in flight when no minibatch sets it
 LARGEST_WEIGHT = 1e15  # beyond it predictions of any precision may overflow
+CLEARLY_BETTER, LATE_START = 0.99, 3  # than the class frequencies; times the patience
 MOST_RECOVERIES = 64  # halvings of the learning rate before training gives up
 
 
@@ -150,6 +151,9 @@ class Monitor:
     patience : float
         Epochs in a row without an improvement by ``tol`` that make a plateau.
     tol : float
+    prior_loss : float, default=inf
+        Watched loss of predicting the class frequencies. Until an epoch is clearly
+        better, nothing has been learnt that could end: patience is three times as long.
     on_best : callable or None
         Called when an epoch is the best so far.
     on_plateau : callable or None
@@ -167,6 +171,7 @@ class Monitor:
         decides: bool = False,
         patience: float = math.inf,
         tol: float = 0.0,
+        prior_loss: float = math.inf,
         on_best: Callable[[], None] | None = None,
         on_plateau: Callable[[int], float] | None = None,
         report: Callable[[int, float, float | None], None] | None = None,
@@ -176,6 +181,7 @@ class Monitor:
         self.decides = decides and validate is not None
         self.patience = patience
         self.tol = tol
+        self.prior_loss = prior_loss
         self.on_best = on_best
         self.on_plateau = on_plateau
         self.report = report
@@ -220,7 +226,8 @@ class Monitor:
             self._epochs_waited = 0
         self._mark = min(self._mark, watched)
         if self._last_epoch == math.inf:
-            if self._epochs_waited < self.patience:
+            begun = self._mark < CLEARLY_BETTER * self.prior_loss
+            if self._epochs_waited < self.patience * (1 if begun else LATE_START):
                 return False
             self._epochs_waited = 0
             more = 0 if self.on_plateau is None else self.on_plateau(self.best_epoch)

@@ -326,13 +326,14 @@ def test_no_file_holds_a_path_of_one_machine():
     assert not found, "paths of one machine:\n" + "\n".join(found)
 
 
-def test_tutorial_page_prints_what_it_shows():
-    text = read(ROOT / "docs" / "from_the_tutorial.md")
+@pytest.mark.parametrize("page", ["from_the_tutorial.md", "quality.md"])
+def test_page_prints_what_it_shows(page):
+    text = read(ROOT / "docs" / page)
     fences = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
     code = "\n".join(content for of, content in fences if of == "python")
     shown = "".join(content for of, content in fences if of == "text")
     printed = io.StringIO()
     with threadpool_limits(1), contextlib.redirect_stdout(printed):
-        exec(compile(code, "from_the_tutorial.md", "exec"), {})
+        exec(compile(code, page, "exec"), {})
     assert code
     assert printed.getvalue() == shown

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from sknet import TwoLayerClassifier
 from sknet._activations import IDENTITY, RELU
 from sknet._losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from sknet._network import Shape, TwoLayerNetwork
@@ -350,3 +351,33 @@ def test_mean_history_pads_those_that_ended_early():
     assert joint == History([4.0, 3.0, 1.5], [], 1.5, 3, "max_iter")
     assert mean_history([a]) is a
     assert mean_history([a, a]).stop_reason == "converged"
+
+
+def test_patience_is_longer_until_something_is_learnt():
+    """Three times as long while no epoch is 1 % better than the class frequencies."""
+    for losses, expected in (
+        ([0.69] * 100, 16),  # the first epoch counts as an improvement
+        ([0.69] * 10 + [0.60] * 100, 16),
+        ([0.60] * 100, 6),
+    ):
+        monitor = Monitor(
+            np.zeros(3),
+            validate=iter(losses).__next__,
+            decides=True,
+            patience=5,
+            prior_loss=0.6931,
+        )
+        n_epochs = 1
+        while not monitor.end_epoch(1.0):
+            n_epochs += 1
+        assert n_epochs == expected
+        assert monitor.stop_reason == "no_improvement"
+
+
+def test_a_parity_that_is_learnt_late_is_learnt():
+    """For some twenty epochs the loss is that of the class frequencies."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(4000, 20))
+    y = (X[:, :3] > 0).sum(axis=1) % 2
+    clf = TwoLayerClassifier(random_state=0).fit(X[:3000], y[:3000])
+    assert clf.score(X[3000:], y[3000:]) > 0.7
