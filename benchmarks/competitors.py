@@ -59,7 +59,6 @@ if importlib.util.find_spec("pytabkit"):
 
 if importlib.util.find_spec("skorch"):
     import torch
-    from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.preprocessing import LabelEncoder
     from skorch import NeuralNetClassifier
     from skorch.callbacks import EarlyStopping

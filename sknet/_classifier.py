@@ -40,11 +40,13 @@ class TwoLayerClassifier(ProbabilityMixin, ClassifierMixin, BaseEstimator):
     ----------
     hidden_layer_size : int or 'auto', default='auto'
         Hidden units of each member. 'auto' takes 48 for up to 5,000 distinct rows and
-        128 for more, which have finer structure to learn.
+        128 for more, which have finer structure to learn. The number of columns plays
+        no part; with 10,000 sparse ones, fewer units save time and memory.
     n_estimators : int or 'auto', default='auto'
         Members trained at once. Their first layers are one matrix product, so 8 members
         cost far less than 8 fits. 'auto' takes 12 for up to 5,000 distinct rows, which
-        leave much variance to average away, and 4 for more.
+        leave much variance to average away, and 4 for more. In `partial_fit` the first
+        batch decides.
     activation : {'relu', 'tanh', 'logistic', 'identity'}, default='relu'
         Activation of the hidden units.
     solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
@@ -63,7 +65,8 @@ class TwoLayerClassifier(ProbabilityMixin, ClassifierMixin, BaseEstimator):
         How the learning rate changes, for 'adam' and 'sgd'. 'cosine' rises for a tenth
         of the steps, then falls to zero at `max_iter`, so that reaching `max_iter` is
         the normal end; after `n_iter_no_change` epochs without an improvement it falls
-        to zero at once, in half as many epochs as the best one took. 'invscaling'
+        to zero at once, in half as many epochs as the best one took, but two at least
+        (unless `max_iter` comes first). 'invscaling'
         divides by ``t ** power_t`` at step t. 'adaptive' divides by 5 whenever
         `n_iter_no_change` epochs brought no improvement by `tol`.
     learning_rate_init : float, default=0.01
@@ -113,7 +116,8 @@ class TwoLayerClassifier(ProbabilityMixin, ClassifierMixin, BaseEstimator):
     n_iter_no_change : int or inf, default=8
         Epochs in a row without an improvement that end training: of the validation loss
         with `early_stopping`, else of the training loss unless the learning rate is
-        'cosine', which ends by itself.
+        'cosine', which ends by itself. Three times as many while no epoch was 1 %
+        better than predicting the class frequencies: then nothing is learnt yet.
     dropout : float, default=0.2
         Share of hidden units switched off at each training step [3]_.
     input_dropout : float, default=0.0
@@ -157,11 +161,12 @@ class TwoLayerClassifier(ProbabilityMixin, ClassifierMixin, BaseEstimator):
     oof_proba_ : ndarray of shape (n_samples, n_classes) or None
         With `store_oof_proba` and folds: the probabilities of each row given to `fit`
         by the member that never saw it, as ``cross_val_predict`` would give them, at
-        `temperature_`. NaN for the only row of its class, which all members see. A row
-        of weight zero that no member saw gets the members' mean.
+        the temperature that suits one member. NaN for the only row of its class, which
+        all members see. A row of weight zero that no member saw gets the members' mean.
     temperature_ : float
-        Logits are divided by it before they become probabilities: fitted to the
-        out-of-fold logits of the best epoch, 1 without folds.
+        Logits are divided by it before they become probabilities. It is fitted to the
+        out-of-fold logits of the best epoch, then lowered as much as the mean of the
+        members errs less than each of them. 1 without folds.
     n_iter_ : int
         Epochs done.
     best_iter_ : int

@@ -19,12 +19,19 @@ BLOCK_ELEMENTS = 1 << 18  # of X converted to float64 at a time: 2 MB
 class ColumnStatistics(NamedTuple):
     """What standardizing needs, and the weight it rests on."""
 
-    mean: np.ndarray  # (d,), zeros for sparse X: it is scaled, not centred
+    mean: np.ndarray  # (d,)
     deviation: np.ndarray  # (d,), 0 for a constant column
     low: np.ndarray  # (d,) smallest value
     high: np.ndarray  # (d,) largest value
     two_valued: np.ndarray  # (d,) bool: nothing lies between low and high
+    distance: np.ndarray  # (d,) of the two values, while there were two; else 0
     weight: float
+    centred: bool  # not for sparse X, which is only scaled
+
+    @property
+    def centre(self):
+        """What to subtract."""
+        return self.mean if self.centred else np.zeros_like(self.mean)
 
     @property
     def scale(self):
@@ -32,11 +39,10 @@ class ColumnStatistics(NamedTuple):
 
         The standard deviation; for a column of two values, such as a one-hot one, their
         distance: a rare level's deviation is small, and dividing by it would make the
-        level louder the rarer it is. 1 for a constant column.
+        level louder the rarer it is. A stream may bring a third value: the distance
+        stays the least, so that the inputs do not jump. 1 for a constant column.
         """
-        with np.errstate(over="ignore"):  # of two ends of the float range
-            distance = np.minimum(self.high - self.low, np.finfo(np.float64).max)
-        scale = np.where(self.two_valued, distance, self.deviation)
+        scale = np.maximum(self.deviation, self.distance)  # at most half the distance
         return np.where(self.deviation > 0, scale, 1.0)
 
     def merge(self, new):
@@ -62,7 +68,9 @@ class ColumnStatistics(NamedTuple):
             low,
             high,
             two_valued,
+            np.where(two_valued, _distance(low, high), self.distance),
             self.weight + new.weight,
+            self.centred,
         )
 
 
@@ -82,9 +90,11 @@ def column_statistics(X, rows, weight):
     factor = np.ldexp(1.0, -np.clip(np.frexp(size)[1], -1000, 1000))
     total = float(weight.sum())
     if sp.issparse(X):
-        mean = np.zeros_like(low)
-        deviation = _sparse_deviation(X, rows, weight, factor) / factor
-        deviation[low == high] = 0.0
+        mean, deviation = _sparse_moments(X, rows, weight, factor)
+        mean /= factor
+        deviation /= factor
+        constant = low == high
+        mean[constant], deviation[constant] = low[constant], 0.0
     else:
         scaler = StandardScaler()
         for part, block in float_blocks(X, rows):
@@ -93,7 +103,17 @@ def column_statistics(X, rows, weight):
             scaler.partial_fit(block, sample_weight=weight[part])
         mean = low + scaler.mean_ / factor
         deviation = np.sqrt(scaler.var_) / factor
-    return ColumnStatistics(mean, deviation, low, high, two_valued, total)
+    distance = np.where(two_valued, _distance(low, high), 0.0)
+    centred = not sp.issparse(X)
+    return ColumnStatistics(
+        mean, deviation, low, high, two_valued, distance, total, centred
+    )
+
+
+def _distance(low, high):
+    """From low to high, finite for two ends of the float range too."""
+    with np.errstate(over="ignore"):
+        return np.minimum(high - low, np.finfo(np.float64).max)
 
 
 def _two_valued(X, rows, low, high):
@@ -137,8 +157,8 @@ def _range(X, rows):
     return low, high
 
 
-def _sparse_deviation(X, rows, weight, factor):
-    """Weighted standard deviation of each scaled column, absent zeros included.
+def _sparse_moments(X, rows, weight, factor):
+    """Weighted mean and deviation of each scaled column, absent zeros included.
 
     Two passes over the stored entries: a sum of squares about the mean is never
     negative, which scikit-learn's update for sparse columns cannot promise.
@@ -157,7 +177,7 @@ def _sparse_deviation(X, rows, weight, factor):
     stored = _column_sums(lambda z, column: 1.0)
     square = _column_sums(lambda z, column: (z - mean[column]) ** 2)
     square += np.maximum(total - stored, 0) * mean**2
-    return np.sqrt(square / total)
+    return mean, np.sqrt(square / total)
 
 
 def float_blocks(X, rows) -> Iterator:

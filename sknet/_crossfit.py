@@ -2,8 +2,8 @@
 
 Rows are dealt into as many folds as there are members, and member j gives fold j the
 weight zero. Every training forward pass computes the logits of all members all the
-same, so that an honest prediction of every row comes with each epoch, at no second
-pass.
+same, so that an honest prediction of every row comes with each epoch. With dropout
+these would be of thinned networks: then each row goes once more through its own member.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from sknet._losses import fit_temperature
 from sknet._network import TwoLayerNetwork
@@ -19,6 +20,10 @@ from sknet._standardizer import Standardizer
 from sknet._training import Dataset
 
 Array = NDArray[np.floating]
+
+MOST_LOGITS = 1 << 18  # of the rows that tell how much the members differ
+LOWEST_FACTOR = 0.5  # of the temperature of the mean, over that of the members
+SMALLEST_LOSS = 1e-9  # of sharpness: less is rounding
 
 
 def member_weights(weight: Array, fold: NDArray[np.intp], n_members: int) -> Array:
@@ -105,27 +110,68 @@ class OutOfFold:
         self.best_temperature = self.temperature
 
 
+def temperature_of_mean(
+    network: TwoLayerNetwork,
+    standardizer: Standardizer,
+    data: Dataset,
+    temperature: float,
+) -> float:
+    r"""Temperature for the members' mean, when ``temperature`` calibrates each alone.
+
+    A mean of probabilities is less sure than they are, and yet it errs less. For the
+    quadratic score both are known without labels. The mean's score is the members'
+    minus their variance V (Krogh and Vedelsby 1995), and that of a calibrated
+    prediction is 1 - S with the sharpness S, the expected sum of squared probabilities.
+    V is the sharpness that the mean loses, and so the mean should have
+
+    .. math:: S(\text{mean}) = S(\text{members}) + V, \qquad
+        V = S(\text{members}) - S(\text{mean at the members' temperature})
+
+    The rows are those trained on, of which each member has seen almost all: they differ
+    less than on new rows, and the result is on the cautious side.
+    """
+    k, o = network.shape.n_members, network.shape.n_outputs
+    some = slice(max(64, min(4096, MOST_LOGITS // (k * o))))
+    rows, weight = data.rows[some], data.weight[0, some]
+    blocks = raw_blocks(network, standardizer, data.X, rows)
+    raw = np.concatenate([block for _, block in blocks], axis=1).astype(np.float64)
+
+    def _sharpness(logits: Array, temperature: float) -> float:
+        proba = network.loss.mean_proba(logits / temperature)
+        return float(np.average((proba**2).sum(axis=1), weights=weight))
+
+    alone = [_sharpness(own[np.newaxis], temperature) for own in raw]
+    lost = float(np.mean(alone)) - _sharpness(raw, temperature)
+    target = float(np.mean(alone)) + lost
+    lowest = temperature * LOWEST_FACTOR
+    if lost <= SMALLEST_LOSS or not np.isfinite(target):
+        return temperature
+    if _sharpness(raw, lowest) <= target:
+        return lowest
+    return brentq(lambda t: _sharpness(raw, t) - target, lowest, temperature, rtol=1e-3)
+
+
 def out_of_fold_proba(
     network: TwoLayerNetwork,
     standardizer: Standardizer,
     X: NDArray | sp.csr_array,
     fold: NDArray[np.intp],
     temperature: float,
+    mean_temperature: float,
 ) -> Array:
     """Probabilities (n_samples, n_classes) by the member that never saw each row.
 
-    NaN for a row that all members trained on (fold -1); the members' mean for one that
-    none did (fold -2).
+    NaN for a row that all members trained on (fold -1); the members' mean, at its own
+    temperature, for one that none did (fold -2).
     """
     proba = np.empty((X.shape[0], network.loss.n_classes), network.params.dtype)
     for part, raw in raw_blocks(network, standardizer, X):
-        raw *= 1 / temperature
         of_row = fold[part]
-        own = raw[np.maximum(of_row, 0), np.arange(len(of_row))]
+        own = raw[np.maximum(of_row, 0), np.arange(len(of_row))] / temperature
         of_part = network.loss.mean_proba(own[np.newaxis])
         of_part[of_row == -1] = np.nan
         unseen = of_row == -2
         if unseen.any():
-            of_part[unseen] = network.loss.mean_proba(raw[:, unseen])
+            of_part[unseen] = network.loss.mean_proba(raw[:, unseen] / mean_temperature)
         proba[part] = of_part
     return proba

@@ -14,7 +14,12 @@ from sklearn.utils import check_random_state
 
 from sknet import _reporting
 from sknet._columns import ColumnStatistics
-from sknet._crossfit import OutOfFold, member_weights, out_of_fold_proba
+from sknet._crossfit import (
+    OutOfFold,
+    member_weights,
+    out_of_fold_proba,
+    temperature_of_mean,
+)
 from sknet._network import Shape, TwoLayerNetwork
 from sknet._objects import (
     ACTIVATIONS,
@@ -26,7 +31,7 @@ from sknet._objects import (
 )
 from sknet._prediction import ValidationLoss
 from sknet._preparation import Seen, prepare, prepare_batch
-from sknet._publishing import Outcome, optimizer_kind, published
+from sknet._publishing import Outcome, Temperatures, optimizer_kind, published
 from sknet._rows import fold_of_rows
 from sknet._schedules import Constant
 from sknet._standardizer import Standardizer, working_dtype
@@ -105,7 +110,9 @@ def fit(settings, labelled, classes, validation, previous):
             settings, outcome, prepared.data, held_out, len(classes)
         )
     attributes = published(session, outcome, keep_state=settings.warm_start)
-    if settings.store_oof_proba:
+    if settings.store_oof_proba and prepared.fold is None:
+        _reporting.warn_no_folds(settings, validation, prepared.sizes.n_estimators)
+    elif settings.store_oof_proba:
         attributes["oof_proba_"] = session.oof_proba(outcome, labelled.X)
     return attributes, outcome.interruption
 
@@ -191,9 +198,8 @@ class Session:
     @property
     def statistics(self):
         """The column statistics of the fit that is continued, if there are any."""
-        if self.previous is None or self.previous["mean_"] is None:
-            return None
-        return ColumnStatistics(self.previous["mean_"], *self.state["statistics"])
+        known = self.state.get("statistics")
+        return None if known is None else ColumnStatistics(*known)
 
     @property
     def sizes(self):
@@ -217,7 +223,9 @@ class Session:
         """Rows of X to network inputs of this dtype."""
         statistics = self.prepared.statistics
         mean, scale = (
-            (None, None) if statistics is None else (statistics.mean, statistics.scale)
+            (None, None)
+            if statistics is None
+            else (statistics.centre, statistics.scale)
         )
         return Standardizer(mean, scale, self.settings.squash, dtype)
 
@@ -305,7 +313,7 @@ class Session:
             network.params,
             optimizer.state(),
             monitor.history(),
-            out_of_fold and out_of_fold.best_temperature,
+            self._temperatures(out_of_fold, monitor.best_params),
             n_recoveries,
             interruption,
         )
@@ -347,7 +355,7 @@ class Session:
             params,
             {},
             history,
-            out_of_fold and out_of_fold.best_temperature,
+            self._temperatures(out_of_fold, params),
             0,
             interruption,
         )
@@ -390,16 +398,23 @@ class Session:
         return Dataset(X, rows[own], y[own], weight[:, own]) if len(own) else None
 
     def oof_proba(self, outcome, X):
-        """Out-of-fold probabilities of the caller's rows, None without folds."""
-        if self.prepared.fold is None:
-            return None
+        """Out-of-fold probabilities of the caller's rows."""
         return out_of_fold_proba(
             self.network(outcome.best_params.astype(self.output_dtype)),
             self._standardizer(self.output_dtype),
             X,
             fold_of_rows(X, self.prepared.data.rows, self.prepared.fold),
-            outcome.temperature,
+            *outcome.temperatures,
         )
+
+    def _temperatures(self, out_of_fold, params):
+        """Fitted to the out-of-fold logits of one epoch; 1 without them."""
+        if out_of_fold is None:
+            return Temperatures()
+        network, data = self.network(params), self.prepared.data
+        of_members = out_of_fold.best_temperature
+        of_mean = temperature_of_mean(network, self.standardizer, data, of_members)
+        return Temperatures(of_members, of_mean)
 
     def _out_of_fold(self, network):
         if self.prepared.fold is None:

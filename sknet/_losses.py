@@ -187,8 +187,13 @@ def fit_temperature(
     Returns
     -------
     temperature, loss : float
-        The loss is that of the labels as they are.
+        The loss is that of the labels as they are. ``start`` and infinity if a logit is
+        not finite; 1 and 0 if there is only one class.
     """
+    if loss.n_classes == 1:
+        return 1.0, 0.0
+    if not np.isfinite(raw).all():
+        return start, np.inf
     if raw.shape[1] > 1:
         raw = raw - raw.max(axis=1, keepdims=True)
     weight = weight / weight.max()

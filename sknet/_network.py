@@ -12,7 +12,7 @@ same code.
 The loss is a sum over members, so each trains exactly as if it were alone.
 """
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -208,7 +208,7 @@ class TwoLayerNetwork:
         work = self.workspace(X.shape[0])
 
         if self.input_dropout:
-            entries = X.data if sp.issparse(X) else X
+            entries: Any = X.data if sp.issparse(X) else X
             if work.input_keep.shape != entries.shape:
                 work.input_keep = np.empty(entries.shape, np.float32)
             entries *= _draw_mask(work.input_keep, self.input_dropout, rng)

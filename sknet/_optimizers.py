@@ -90,7 +90,7 @@ class Adam:
 
     Only the first ``n_decayed`` parameters, the weights, decay. The decay knows nothing
     of the gradient, so it does not depend on the batch size or on the scale of the
-    loss.
+    loss. At most ``block`` parameters are worked through at a time.
     """
 
     def __init__(
@@ -102,6 +102,7 @@ class Adam:
         epsilon: float,
         alpha: float = 0.0,
         n_decayed: int = 0,
+        block: int = BLOCK,
     ) -> None:
         self.beta_1 = beta_1
         self.beta_2 = beta_2
@@ -111,9 +112,9 @@ class Adam:
         self.n_steps = 0
         self._m = np.zeros_like(params)
         self._v = np.zeros_like(params)
-        self._scratch = np.empty_like(params, shape=min(BLOCK, params.size))
+        self._scratch = np.empty_like(params, shape=min(block, params.size))
         self._size = self._keep = self._epsilon = 0.0
-        edges = sorted({*range(0, params.size, BLOCK), self.n_decayed, params.size})
+        edges = sorted({*range(0, params.size, block), self.n_decayed, params.size})
         self._blocks = [slice(a, b) for a, b in itertools.pairwise(edges)]
 
     def step(self, params: Array, grads: Array, rate: float) -> None:
@@ -198,14 +199,15 @@ class ScalingLayerAdam:
         self._V = self._latent[:first].reshape(n_scales, n_hidden)
         self._s = self._latent[n:, np.newaxis]
         self._sum = np.ones_like(params, shape=n_hidden)
-        rows = max(1, BLOCK // n_hidden)
+        block = max(BLOCK, n_hidden)
+        rows = block // n_hidden
         self._dV = np.empty_like(params, shape=(min(rows, n_scales), n_hidden))
         self._ds = np.empty_like(params, shape=len(self._dV))
         self._row_blocks = [
             slice(a, min(a + rows, n_scales)) for a in range(0, n_scales, rows)
         ]
-        self._adam = Adam(self._latent, **settings)
-        edges = sorted({*range(first, n, BLOCK), self._adam.n_decayed, first, n})
+        self._adam = Adam(self._latent, **settings, block=block)
+        edges = sorted({*range(first, n, block), self._adam.n_decayed, first, n})
         self._rest = [slice(a, b) for a, b in itertools.pairwise(edges) if a >= first]
 
     @property

@@ -11,6 +11,13 @@ from sknet._training import History
 STRUCTURE = ("activation", "standardize", "squash")
 
 
+class Temperatures(NamedTuple):
+    """What logits are divided by: of each member alone, and of their mean."""
+
+    of_members: float = 1.0
+    of_mean: float = 1.0
+
+
 class Outcome(NamedTuple):
     """What training leaves behind."""
 
@@ -18,7 +25,7 @@ class Outcome(NamedTuple):
     last_params: np.ndarray
     optimizer: dict
     history: History
-    temperature: float | None  # None if there are no out-of-fold logits to fit it to
+    temperatures: Temperatures
     n_recoveries: int
     interruption: KeyboardInterrupt | None
 
@@ -47,8 +54,8 @@ def published(session, outcome, *, keep_state, longest=None):
         "validation_loss_curve_": validation_curve,
         "best_validation_loss_": _best_validation_loss(session, history),
         "oof_proba_": None,
-        "temperature_": outcome.temperature or 1.0,
-        "mean_": None if statistics is None else statistics.mean,
+        "temperature_": outcome.temperatures.of_mean,
+        "mean_": None if statistics is None else statistics.centre,
         "scale_": None if statistics is None else statistics.scale,
     }
 
@@ -89,7 +96,7 @@ def _next_state(session, outcome, keep_state):
         "sparse": session.sparse,
     }
     if statistics is not None:
-        state["statistics"] = tuple(statistics[1:])  # the mean is mean_
+        state["statistics"] = tuple(statistics)
     if keep_state:
         state["params"] = outcome.last_params
         state["optimizer_kind"] = optimizer_kind(session.settings)

@@ -87,6 +87,26 @@ def warn_of_divergence(settings, outcome, stacklevel=4):
     )
 
 
+def warn_no_folds(settings, validation, n_members):
+    """Tell why there are no out-of-fold probabilities."""
+    if validation is not None:
+        reason = "with X_val all members train on all rows"
+    elif not settings.early_stopping:
+        reason = "early_stopping=False leaves no row out"
+    elif n_members == 1:
+        reason = "n_estimators=1 has none; use 2 or more"
+    else:
+        reason = (
+            f"there are too few distinct rows for n_estimators={n_members}, or rows "
+            "were added since the fit that warm_start continues"
+        )
+    warnings.warn(
+        f"store_oof_proba=True needs folds, but {reason}. oof_proba_ is None.",
+        UserWarning,
+        stacklevel=4,
+    )
+
+
 def prior_loss(settings, data, held_out, n_classes):
     """Log-loss of predicting the training rows' class frequencies, on watched rows."""
     frequency = np.bincount(data.y, data.weight[0], minlength=n_classes)

@@ -191,7 +191,7 @@ def _standardized_blocks(X, rows, statistics):
             if sp.issparse(block):
                 block.data *= factor[block.indices]
             else:
-                block -= statistics.mean
+                block -= statistics.centre
                 block *= factor
         yield part, block
 

@@ -101,10 +101,8 @@ class WarmupCosine:
         return self._top * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
     def lower(self, best_epoch: int) -> float:
-        """Land, but never from the warm-up: what learns late has not begun there."""
+        """Land; a plateau after that ends training."""
         here = self._last_step
-        if here < self.n_warmup:
-            return math.inf
         if self._landing:
             return 0
         n_epochs = max(self.shortest_landing, math.ceil(self.landing * best_epoch))

@@ -13,10 +13,13 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import cross_val_predict, train_test_split
 
 from sknet import TwoLayerClassifier
-from sknet._crossfit import OutOfFold, member_weights
+from sknet._activations import IDENTITY, RELU
+from sknet._crossfit import OutOfFold, member_weights, temperature_of_mean
 from sknet._losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, fit_temperature
-from sknet._network import TwoLayerNetwork
+from sknet._network import Shape, TwoLayerNetwork
 from sknet._objects import fitted_network
+from sknet._standardizer import Standardizer
+from sknet._training import Dataset
 
 SMALL = {"hidden_layer_size": 16, "early_stopping": True, "random_state": 0}
 
@@ -259,9 +262,60 @@ def test_the_temperature_is_that_of_the_best_epoch(monkeypatch):
     monkeypatch.setattr(OutOfFold, "calibrate", record)
     X, y = problem(flip_y=0.2)
     clf = TwoLayerClassifier(learning_rate_init=0.02, max_iter=30, **SMALL).fit(X, y)
-    assert len(made) == 1
     assert len(temperatures) == clf.n_iter_
-    assert clf.temperature_ == temperatures[clf.best_iter_ - 1] != 1.0
+    (spy,) = made
+    assert spy.best_temperature == temperatures[clf.best_iter_ - 1] != 1.0
+    assert 0.5 <= clf.temperature_ / spy.best_temperature < 1
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+@pytest.mark.parametrize("spread", [0.3, 1.0])
+def test_the_mean_of_calibrated_members_is_calibrated(rng, n_classes, spread):
+    """Labels from true logits, members that err independently, known calibration.
+
+    The temperature is found without a label; that of the labels is the oracle.
+    """
+    n, k = 4000, 8
+    shape = Shape(1, 1, 1 if n_classes == 2 else n_classes, k)
+    loss = SigmoidCrossEntropy() if n_classes == 2 else SoftmaxCrossEntropy(n_classes)
+    network = TwoLayerNetwork(shape, np.zeros(shape.n_params), IDENTITY, loss)
+    true = 2 * rng.normal(size=(n, shape.n_outputs))
+    raw = true + spread * rng.normal(size=(k, n, shape.n_outputs))
+    proba = loss.mean_proba(true[np.newaxis])
+    y = (proba.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(0, n_classes - 1)
+    of_members = fit_temperature(
+        loss, raw.reshape(k * n, -1), np.tile(y, k), np.ones(k * n)
+    )[0]
+    network.raw_prediction = lambda X, shift, member: raw[:, X[:, 0].astype(int)]
+    rows = np.arange(n)
+    data = Dataset(rows[:, np.newaxis], rows, y, np.ones((1, n)))
+    plain = Standardizer(None, None, None, np.float64)
+    found = temperature_of_mean(network, plain, data, of_members)
+
+    def loss_at(t):
+        p = loss.mean_proba(raw / t)[np.arange(n), y]
+        return -np.log(p).mean()
+
+    best = minimize_scalar(loss_at, bounds=(0.1, 3), method="bounded").x
+    assert found < of_members
+    assert abs(found - best) < 0.25 * abs(of_members - best) + 0.03
+    assert loss_at(found) < loss_at(of_members)
+
+
+def test_members_that_agree_keep_their_temperature(rng):
+    """No variance, nothing to make up for; one class, nothing to be sure of."""
+    for n_classes in (1, 3):
+        loss = SoftmaxCrossEntropy(n_classes)
+        shape = Shape(2, 3, n_classes, 4)
+        params = np.zeros(shape.n_params)
+        network = TwoLayerNetwork(shape, params, RELU, loss)
+        own = rng.normal(size=shape._replace(n_members=1).n_params)
+        for j in range(4):
+            shape.set_member(params, j, own)
+        X = rng.normal(size=(50, 2))
+        data = Dataset(X, np.arange(50), np.zeros(50, int), np.ones((1, 50)))
+        plain = Standardizer(None, None, None, np.float64)
+        assert temperature_of_mean(network, plain, data, 1.7) == 1.7
 
 
 def test_predictions_are_made_at_the_temperature():
@@ -330,7 +384,7 @@ def test_oof_proba_is_by_the_member_that_left_the_row_out(
         j = fold_of[row.tobytes()]
         logit = np.maximum(Z[i] @ W1[j] + b1[j], 0) @ W2[j] + b2[j]
         logit = np.array([0, *logit]) if n_classes == 2 else logit
-        expected = softmax(logit / clf.temperature_)
+        expected = softmax(logit / made[-1].best_temperature)
         np.testing.assert_allclose(clf.oof_proba_[i], expected, rtol=1e-5, atol=1e-7)
 
 
@@ -361,7 +415,33 @@ def test_oof_proba_of_rows_without_a_fold():
     assert np.isfinite(clf.oof_proba_[1:]).all()
     clf.set_params(store_oof_proba=False).fit(X, y)
     assert clf.oof_proba_ is None
-    clf.set_params(store_oof_proba=True, n_estimators=1).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("options", "n", "reason"),
+    [
+        ({"n_estimators": 1}, 200, "n_estimators=1 has none"),
+        ({"n_estimators": 4, "early_stopping": False}, 200, "early_stopping=False"),
+        (
+            {"n_estimators": 12, "early_stopping": "auto"},
+            6,
+            "too few distinct rows for n_estimators=12",
+        ),
+    ],
+)
+def test_no_folds_no_oof_proba_and_a_reason(options, n, reason):
+    X, y = problem(n)
+    clf = TwoLayerClassifier(store_oof_proba=True, **{**SMALL, **options})
+    with pytest.warns(UserWarning, match=reason):
+        clf.fit(X, y)
+    assert clf.oof_proba_ is None
+
+
+def test_a_validation_set_leaves_no_folds_for_oof_proba():
+    X, y = problem(200)
+    clf = TwoLayerClassifier(store_oof_proba=True, n_estimators=4, **SMALL)
+    with pytest.warns(UserWarning, match="X_val"):
+        clf.fit(X[:150], y[:150], X_val=X[150:], y_val=y[150:])
     assert clf.oof_proba_ is None
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit, logsumexp, softmax
 from sklearn._loss import HalfBinomialLoss, HalfMultinomialLoss
 
-from sknet._losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from sknet._losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, fit_temperature
 
 SCALES = [1.0, 30.0, 1000.0]
 
@@ -106,3 +106,17 @@ def test_one_hot_targets():
     targets = np.full((4, 3), np.nan, dtype=np.float32)
     SoftmaxCrossEntropy(3).encode(y, targets)
     np.testing.assert_array_equal(targets, np.eye(3)[y])
+
+
+def test_one_class_has_no_temperature():
+    """Whatever the logit, the probability is 1: nothing to calibrate."""
+    raw, y = np.full((5, 1), 3.0), np.zeros(5, int)
+    assert fit_temperature(SoftmaxCrossEntropy(1), raw, y, np.ones(5), 2.0) == (1, 0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_logits_that_are_not_finite_leave_the_temperature_alone(bad):
+    raw = np.array([[0.0, 1.0, 2.0], [bad, 0.0, 0.0]])
+    y = np.array([2, 1])
+    found = fit_temperature(SoftmaxCrossEntropy(3), raw, y, np.ones(2), 1.7)
+    assert found == (1.7, np.inf)

@@ -58,9 +58,11 @@ def test_huge_decay_shrinks_to_zero_instead_of_flipping():
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3])
-def test_scaling_layer_is_adam_on_factors_and_weights(rng, alpha):
+@pytest.mark.parametrize("block", [3, 8, 12, BLOCK])  # h > block, full, partial, one
+def test_scaling_layer_is_adam_on_factors_and_weights(rng, alpha, block, monkeypatch):
     """Against scikit-learn's Adam on s, V and the rest, by the chain rule."""
-    d, k, h, n_rest, rate = 3, 2, 4, 5, 0.05
+    monkeypatch.setattr("sknet._optimizers.BLOCK", block)
+    d, k, h, n_rest, rate = 4, 2, 4, 9, 0.05
     params = rng.normal(size=d * k * h + n_rest)
     V, rest = params[: d * k * h].reshape(d * k, h).copy(), params[d * k * h :].copy()
     s = np.ones((d * k, 1))

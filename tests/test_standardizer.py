@@ -107,7 +107,7 @@ def test_statistics_are_scikit_learns(rng, weighted):
     np.testing.assert_allclose(statistics.scale, scaler.scale_, rtol=1e-10)
     scaler = StandardScaler(with_mean=False).fit(sp.csr_array(X), sample_weight=weight)
     statistics = statistics_of(sp.csr_array(X), weight)
-    assert not statistics.mean.any()
+    assert not statistics.centre.any()
     np.testing.assert_allclose(statistics.scale, scaler.scale_, rtol=1e-10)
 
 
@@ -127,7 +127,8 @@ def test_statistics_scale_with_the_column(rng, kind, factor):
 def test_a_constant_column_has_deviation_zero_and_scale_one(value, kind):
     container = sp.csr_array if kind == "sparse" else np.asarray
     statistics = statistics_of(container(np.full((1000, 1), value)), np.full(1000, 0.3))
-    assert statistics.mean == [0.0 if kind == "sparse" else value]
+    assert statistics.mean == [value]
+    assert statistics.centre == [0.0 if kind == "sparse" else value]
     assert statistics.deviation == [0.0]
     assert statistics.scale == [1.0]
 
@@ -150,18 +151,20 @@ def test_merged_statistics_are_those_of_all_rows(rng, kind):
         merged = merged.merge(column_statistics(container(X), rows, weight[rows]))
     whole = statistics_of(container(X), weight)
     np.testing.assert_allclose(merged.mean, whole.mean, rtol=1e-12)
-    if kind == "dense":  # sparse deviations are about a mean that is not kept
-        np.testing.assert_allclose(merged.deviation, whole.deviation, rtol=1e-10)
+    np.testing.assert_allclose(merged.deviation, whole.deviation, rtol=1e-10)
     assert merged.weight == pytest.approx(whole.weight)
 
 
-def test_merging_a_set_with_itself_changes_no_bit(rng):
-    once = statistics_of(rng.normal(size=(37, 5)))
-    often = once
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_merging_a_set_with_itself_changes_no_bit(rng, kind):
+    container = sp.csr_array if kind == "sparse" else np.asarray
+    X = rng.normal(size=(37, 5))
+    X[:, 3:] = X[:, 3:] > 0
+    once = often = statistics_of(container(X))
     for _ in range(10):
         often = often.merge(once)
-    np.testing.assert_array_equal(often.mean, once.mean)
-    np.testing.assert_array_equal(often.deviation, once.deviation)
+    for name in ("mean", "deviation", "low", "high", "two_valued", "distance"):
+        np.testing.assert_array_equal(getattr(often, name), getattr(once, name))
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
@@ -185,8 +188,29 @@ def test_two_values_are_divided_by_their_distance(kind):
     for rows in parts[1:]:
         merged = merged.merge(column_statistics(X, rows, np.ones(len(rows))))
     np.testing.assert_array_equal(merged.two_valued, statistics.two_valued)
-    if kind == "dense":  # sparse deviations of parts do not know the parts' means
-        np.testing.assert_allclose(merged.scale, statistics.scale)
+    np.testing.assert_allclose(merged.deviation, deviation)
+    expected[5] = 7  # the first batches had two values
+    np.testing.assert_allclose(merged.scale, expected)
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_a_third_value_in_a_stream_does_not_make_the_inputs_jump(kind):
+    """Divided by the deviation, a rare level of a column would count fourteen times."""
+    container = sp.csr_array if kind == "sparse" else np.asarray
+    rare = np.zeros((400, 1))
+    rare[:2] = 1.0
+    third = np.vstack([rare, [[0.5]]])
+    merged = statistics_of(container(rare)).merge(statistics_of(container(third)))
+    assert not merged.two_valued.any()
+    assert merged.deviation < 0.1
+    assert merged.scale == [1.0]
+    assert merged.merge(statistics_of(container(third))).scale == [1.0]
+    # what is larger by itself decides
+    wide = statistics_of(container(np.linspace(-50, 50, 400)[:, np.newaxis]))
+    far = merged.merge(wide)
+    np.testing.assert_allclose(far.scale, far.deviation)
+    # in one fit there is no past: three values are divided by their deviation
+    np.testing.assert_allclose(statistics_of(container(third)).scale, third.std())
 
 
 def test_two_values_at_the_ends_of_the_range_stay_finite():
@@ -197,7 +221,9 @@ def test_two_values_at_the_ends_of_the_range_stay_finite():
 
 def test_scale_of_statistics():
     zeros, spread = np.zeros(3), np.array([0.0, 2.0, 1e-300])
-    statistics = ColumnStatistics(zeros, spread, zeros, spread, zeros > 0, 1.0)
+    statistics = ColumnStatistics(
+        zeros, spread, zeros, spread, zeros > 0, zeros, 1.0, True
+    )
     np.testing.assert_array_equal(statistics.scale, [1.0, 2.0, 1e-300])
 
 

@@ -11,7 +11,7 @@ from sknet import TwoLayerClassifier
 from sknet._activations import IDENTITY, RELU
 from sknet._losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from sknet._network import Shape, TwoLayerNetwork
-from sknet._optimizers import SGD, Adam
+from sknet._optimizers import SGD, Adam, ScalingLayerAdam
 from sknet._prediction import ValidationLoss, predict_rows
 from sknet._schedules import Adaptive, Constant
 from sknet._standardizer import Standardizer
@@ -48,8 +48,11 @@ def plain(dtype=np.float64):
     return Standardizer(None, None, None, dtype)
 
 
+ADAM = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
+
+
 def make_adam(network):
-    return Adam(network.params, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
+    return Adam(network.params, **ADAM)
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
@@ -98,7 +101,8 @@ def test_whole_averages_over_all_rows(rng):
     "options", [{}, {"dropout": 0.2}, {"input_dropout": 0.2}, {"alpha": 0.1}]
 )
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
-def test_a_step_allocates_nothing(rng, n_classes, options, dtype):
+@pytest.mark.parametrize("scaling_layer", [True, False])
+def test_a_step_allocates_nothing(rng, n_classes, options, dtype, scaling_layer):
     """After the first pass, epochs run in the buffers that are there.
 
     What is left is NumPy's own: fixed casting buffers of 8192 elements, whatever the
@@ -113,6 +117,8 @@ def test_a_step_allocates_nothing(rng, n_classes, options, dtype):
     shuffle, masks = np.random.default_rng(0), np.random.default_rng(1)
     batches = Minibatches(data, standardizer, network.loss, 1024, shuffle)
     optimizer = make_adam(network)
+    if scaling_layer:
+        optimizer = ScalingLayerAdam(network.params, d * k, h, **ADAM)
 
     def epoch():
         for _, inputs, targets, weight in batches:
