@@ -20,7 +20,7 @@ from sknet import TwoLayerClassifier
 
 SETTINGS = {
     "hidden_layer_size": 800,
-    "n_estimators": 1,
+    "n_estimators": 2,
     "dropout": 0.5,
     "input_dropout": 0.2,
     "max_iter": 40,

@@ -59,7 +59,7 @@ class TwoLayerClassifier(ProbabilityMixin, ClassifierMixin, BaseEstimator):
         ``1 - learning_rate * alpha`` at each step. Biases do not decay. Neither term
         depends on the number of rows, the batch size or the scale of sample weights.
     batch_size : int or 'auto', default='auto'
-        Rows per step; 'auto' takes a twentieth of the distinct rows, but between 16 and
+        Rows per step; 'auto' takes a twentieth of the distinct rows, but between 32 and
         256. A size larger than the data means all of them.
     learning_rate : {'cosine', 'constant', 'invscaling', 'adaptive'}, default='cosine'
         How the learning rate changes, for 'adam' and 'sgd'. 'cosine' rises for a tenth
@@ -118,7 +118,7 @@ class TwoLayerClassifier(ProbabilityMixin, ClassifierMixin, BaseEstimator):
         with `early_stopping`, else of the training loss unless the learning rate is
         'cosine', which ends by itself. Three times as many while no epoch was 1 %
         better than predicting the class frequencies: then nothing is learnt yet.
-    dropout : float, default=0.2
+    dropout : float, default=0.25
         Share of hidden units switched off at each training step [3]_.
     input_dropout : float, default=0.0
         Share of inputs switched off at each training step.
@@ -232,7 +232,7 @@ class TwoLayerClassifier(ProbabilityMixin, ClassifierMixin, BaseEstimator):
         beta_2=0.999,
         epsilon=1e-8,
         n_iter_no_change=8,
-        dropout=0.2,
+        dropout=0.25,
         input_dropout=0.0,
         scaling_layer=True,
         standardize=True,

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.preprocessing import StandardScaler
 
+ROWS_THAT_COUNT = 10  # two values among fewer rows of a stream may be chance
 BLOCK_ELEMENTS = 1 << 18  # of X converted to float64 at a time: 2 MB
 
 
@@ -26,6 +27,7 @@ class ColumnStatistics(NamedTuple):
     two_valued: np.ndarray  # (d,) bool: nothing lies between low and high
     distance: np.ndarray  # (d,) of the two values, while there were two; else 0
     weight: float
+    n_rows: int
     centred: bool  # not for sparse X, which is only scaled
 
     @property
@@ -39,8 +41,9 @@ class ColumnStatistics(NamedTuple):
 
         The standard deviation; for a column of two values, such as a one-hot one, their
         distance: a rare level's deviation is small, and dividing by it would make the
-        level louder the rarer it is. A stream may bring a third value: the distance
-        stays the least, so that the inputs do not jump. 1 for a constant column.
+        level louder the rarer it is. A stream may bring a third value late: then the
+        distance stays the least, so that the inputs do not jump. 1 for a constant
+        column.
         """
         scale = np.maximum(self.deviation, self.distance)  # at most half the distance
         return np.where(self.deviation > 0, scale, 1.0)
@@ -62,14 +65,16 @@ class ColumnStatistics(NamedTuple):
         for part in (self, new):
             for end in (part.low, part.high):
                 two_valued &= part.two_valued & ((end == low) | (end == high))
+        past = self.distance if self.n_rows >= ROWS_THAT_COUNT else 0.0
         return ColumnStatistics(
             self.mean + 2 * (share * half),
             unit * np.sqrt(square),
             low,
             high,
             two_valued,
-            np.where(two_valued, _distance(low, high), self.distance),
+            np.where(two_valued, _distance(low, high), past),
             self.weight + new.weight,
+            self.n_rows + new.n_rows,
             self.centred,
         )
 
@@ -106,7 +111,7 @@ def column_statistics(X, rows, weight):
     distance = np.where(two_valued, _distance(low, high), 0.0)
     centred = not sp.issparse(X)
     return ColumnStatistics(
-        mean, deviation, low, high, two_valued, distance, total, centred
+        mean, deviation, low, high, two_valued, distance, total, len(rows), centred
     )
 
 

@@ -119,12 +119,13 @@ class SoftmaxCrossEntropy:
         raw and gradient (k, n, o), targets (n, o), weight (1 or k, n, 1), scratch
         (k, n, 1).
         """
-        np.max(raw, axis=2, keepdims=True, out=scratch)
+        np.maximum.reduce(raw, axis=2, keepdims=True, out=scratch)
         np.subtract(raw, scratch, out=gradient)
-        weight = np.broadcast_to(weight, scratch.shape)
+        if len(weight) != len(raw):
+            weight = np.broadcast_to(weight, scratch.shape)
         loss = -np.einsum("kno,no,knl->", gradient, targets, weight)
         np.exp(gradient, out=gradient)
-        np.sum(gradient, axis=2, keepdims=True, out=scratch)
+        np.add.reduce(gradient, axis=2, keepdims=True, out=scratch)
         gradient /= scratch
         gradient -= targets
         gradient *= weight

@@ -222,7 +222,7 @@ class TwoLayerNetwork:
         loss = self.loss.loss_gradient(work.raw, targets, weight, work.d_raw, work.row)
 
         np.matmul(work.dropped_by_member.transpose(0, 2, 1), work.d_raw, out=dW2)
-        np.sum(work.d_raw, axis=1, keepdims=True, out=db2)
+        np.add.reduce(work.d_raw, axis=1, keepdims=True, out=db2)
         W2_back = W2.transpose(0, 2, 1)
         if self.shape.n_outputs == 1:  # an outer product: broadcasting beats matmul
             np.multiply(work.d_raw, W2_back, out=work.d_hidden_by_member)

@@ -80,9 +80,9 @@ def schedule_for(settings, n_batches):
 
 
 def batch_size_for(settings, n):
-    """A twentieth of the n rows, between 16 and 256, unless a number is given."""
+    """A twentieth of the n rows, between 32 and 256, unless a number is given."""
     if settings.batch_size == "auto":
-        return min(max(n // 20, 16), 256)
+        return min(max(n // 20, 32), 256)
     return settings.batch_size
 
 

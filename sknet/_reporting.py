@@ -14,6 +14,7 @@ logger = logging.getLogger("sknet")
 # Lines are written only if verbose asks for them: the root's level must not hide them.
 logger.setLevel(logging.INFO)
 
+NO_BETTER = 1e-4  # a smaller share of the prior's loss is chance
 SMALLEST_PRIOR_LOSS = 1e-6  # under it there is one class, and nothing to learn
 
 REASONS = {
@@ -65,7 +66,8 @@ def warn_if_in_trouble(settings, outcome, data, held_out, n_classes):
         warn_of_divergence(settings, outcome, stacklevel=5)
         return
     of_prior = prior_loss(settings, data, held_out, n_classes)
-    if of_prior > SMALLEST_PRIOR_LOSS and history.best_loss >= of_prior:
+    no_better = history.best_loss >= (1 - NO_BETTER) * of_prior
+    if of_prior > SMALLEST_PRIOR_LOSS and no_better:
         warnings.warn(
             f"The best loss, {history.best_loss:.4g}, is no better than predicting the "
             f"class frequencies. Change learning_rate_init="

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sknet._activations import IDENTITY, LOGISTIC, RELU, TANH
+from sknet._activations import BLOCK, IDENTITY, LOGISTIC, RELU, TANH
 
 FORMULAS = {
     "relu": (RELU, lambda z: np.maximum(z, 0)),
@@ -21,6 +21,14 @@ def test_forward_is_the_formula_in_place(name, dtype):
     expected = formula(Z.astype(np.float64))
     activation.forward(Z)
     np.testing.assert_allclose(Z, expected, rtol=1e-6 if dtype == np.float32 else 1e-14)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, BLOCK), (3, BLOCK // 2 + 1)])
+def test_relu_over_several_blocks(rng, shape):
+    Z = rng.normal(size=shape)
+    expected = np.maximum(Z, 0)
+    RELU.forward(Z)
+    np.testing.assert_array_equal(Z, expected)
 
 
 @pytest.mark.parametrize("name", FORMULAS)

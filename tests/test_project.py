@@ -108,11 +108,27 @@ def test_readme_example_prints_what_readme_shows():
     assert printed.getvalue() == shown
 
 
-def test_readme_links_lead_somewhere():
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", read(ROOT / "README.md"))
-    missing = [link for link in links if not (ROOT / link).is_file()]
-    assert links, "README should link to the documentation"
-    assert not missing, f"README links to files that do not exist: {missing}"
+def test_readme_links_to_the_documentation():
+    links = re.findall(r"\]\((docs/\w+\.md)", read(ROOT / "README.md"))
+    pages = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
+    assert set(links) == pages
+
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES.append(ROOT / "benchmarks" / "README.md")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_and_pictures_lead_somewhere(path):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", read(path))
+    missing = [link for link in links if not (path.parent / link).is_file()]
+    assert not missing, f"{path.name} links to files that do not exist: {missing}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_no_page_has_a_placeholder(path):
+    found = re.findall(r"^[A-Z]{3,}$|TODO|TBD|FIXME", read(path), re.M)
+    assert not found, f"{path.name} is not finished: {found}"
 
 
 # layers
@@ -301,12 +317,17 @@ def test_module_is_loaded_with_the_dependencies_alone(path):
 
 
 def test_version_is_a_release_of_the_changelog():
-    version = str(Version(sknet.__version__))  # raises unless it follows PEP 440
-    assert version == sknet.__version__, f"PEP 440's normal form is {version}"
+    version = Version(sknet.__version__)  # raises unless it follows PEP 440
+    assert str(version) == sknet.__version__, f"PEP 440's normal form is {version}"
     changelog = read(ROOT / "docs" / "changelog.md")
     headings = re.findall(r"^## \[(.+?)\]", changelog, re.M)
     assert headings[0] == "Unreleased"
-    assert version in headings, f"the changelog has no heading for {version}"
+    released = list(map(Version, headings[1:]))
+    assert released == sorted(released, reverse=True)
+    if version.is_devrelease:
+        assert Version(version.base_version) > released[0]
+    else:
+        assert version == released[0], f"the changelog has no heading for {version}"
 
 
 def test_no_file_holds_a_path_of_one_machine():

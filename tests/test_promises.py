@@ -118,7 +118,7 @@ def test_l_bfgs_members_publish_the_loss_of_what_they_predict(solver):
 
 
 def test_predictions_in_a_thread_do_not_see_a_refused_fit():
-    clf = TwoLayerClassifier(max_iter=5, **SMALL).fit(X, Y)
+    clf = TwoLayerClassifier(max_iter=20, **SMALL).fit(X, Y)
     expected, faults, stop = clf.predict(X), [], threading.Event()
 
     def predict():

@@ -209,6 +209,10 @@ def test_a_third_value_in_a_stream_does_not_make_the_inputs_jump(kind):
     wide = statistics_of(container(np.linspace(-50, 50, 400)[:, np.newaxis]))
     far = merged.merge(wide)
     np.testing.assert_allclose(far.scale, far.deviation)
+    # two values among a few rows say nothing
+    few = statistics_of(container(np.array([[0.0], [9.0]])))
+    all_rows = few.merge(statistics_of(container(third)))
+    np.testing.assert_allclose(all_rows.scale, all_rows.deviation)
     # in one fit there is no past: three values are divided by their deviation
     np.testing.assert_allclose(statistics_of(container(third)).scale, third.std())
 
@@ -222,7 +226,7 @@ def test_two_values_at_the_ends_of_the_range_stay_finite():
 def test_scale_of_statistics():
     zeros, spread = np.zeros(3), np.array([0.0, 2.0, 1e-300])
     statistics = ColumnStatistics(
-        zeros, spread, zeros, spread, zeros > 0, zeros, 1.0, True
+        zeros, spread, zeros, spread, zeros > 0, zeros, 1.0, 3, True
     )
     np.testing.assert_array_equal(statistics.scale, [1.0, 2.0, 1e-300])
 

@@ -1,0 +1,146 @@
+"""Training speed, ours beside its peers and beside the bare matrix products.
+
+    python benchmarks/speed.py --mnist mnist.npz
+    python benchmarks/speed.py --smoke            # a minute: fewer rows and repeats
+
+Every competitor does the same work (``trainers.py``) on the named problems
+(``problems.py``). They take turns, so that a busy machine is slow for all; a ratio is
+the median, over the turns, of a competitor's time over ours in the same turn. Writes
+one row a fit to results/speed.csv.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import time
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy loads its BLAS
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import sklearn
+from problems import problems
+from threadpoolctl import threadpool_info
+from trainers import COMPETITORS, DENSE_ONLY, ours
+
+import sknet
+
+THREADS = os.environ["OMP_NUM_THREADS"]
+RESULTS = Path(__file__).parent / "results"
+MEMBERS = 8
+MEMBERS_PROBLEMS = ("digits", "MNIST 20k, 100 units")
+
+
+def environment():
+    """Versions and threads that the figures depend on, in one line."""
+    blas = {
+        f"{pool['internal_api']} {pool['version']}"
+        for pool in threadpool_info()
+        if pool["user_api"] == "blas"
+    }
+    return (
+        f"sknet {sknet.__version__}, scikit-learn {sklearn.__version__}, "
+        f"NumPy {np.__version__}, Python {platform.python_version()}, "
+        f"{', '.join(sorted(blas))}, threads {THREADS}, {platform.machine()}"
+    )
+
+
+def seconds_of(train, problem):
+    """Wall time of one fit."""
+    start = time.perf_counter()
+    train(problem)
+    return time.perf_counter() - start
+
+
+def smaller(problem, n=2_000):
+    """The same problem with fewer rows and epochs."""
+    n = min(n, problem.X.shape[0])
+    return problem._replace(
+        X=problem.X[:n], y=problem.y[:n], epochs=max(1, problem.epochs // 10)
+    )
+
+
+def measure(name, problem, trainers, repeats):
+    """One warm-up each, then ``repeats`` turns; yields a row a fit."""
+    if sp.issparse(problem.X):
+        trainers = {k: v for k, v in trainers.items() if k not in DENSE_ONLY}
+    warm_up = smaller(problem, 4 * problem.batch)
+    for train in trainers.values():
+        train(warm_up)
+    order = list(trainers)
+    for repeat in range(repeats):
+        turn = repeat % len(order)
+        for competitor in order[turn:] + order[:turn]:
+            yield {
+                "problem": name,
+                "competitor": competitor,
+                "repeat": repeat,
+                "threads": int(THREADS),
+                "seconds": seconds_of(trainers[competitor], problem),
+            }
+
+
+def member_trainers():
+    """Several members of 64 units at once, one member, and as many separate fits."""
+
+    def separate(problem):
+        for _ in range(MEMBERS):
+            ours(problem)
+
+    return {
+        "ours": ours,
+        f"{MEMBERS} members": lambda p: ours(p, n_estimators=MEMBERS),
+        f"{MEMBERS} separate fits": separate,
+    }
+
+
+def ratios(results, reference="ours"):
+    """Median, quartiles over turns of each competitor's time over the reference's."""
+    wide = results.pivot_table(
+        index=["problem", "repeat"], columns="competitor", values="seconds", sort=False
+    )
+    over = wide.div(wide[reference], axis=0).groupby("problem", sort=False)
+    quartiles = {
+        q: over.quantile(q).stack().rename(f"q{q:g}") for q in (0.25, 0.5, 0.75)
+    }
+    table = pd.DataFrame(quartiles.values()).T
+    table.insert(0, "seconds", wide.groupby("problem").median().stack())
+    return table.dropna()
+
+
+def main():
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--mnist", help="an .npz file; noise of its shape without one")
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--problems", nargs="*")
+    parser.add_argument("--only", nargs="*", default=list(COMPETITORS))
+    parser.add_argument("--out", type=Path, default=RESULTS / "speed.csv")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")  # nobody converges here
+    if "torch" in COMPETITORS:
+        sys.modules["torch"].set_num_threads(int(THREADS))
+    trainers = {name: COMPETITORS[name] for name in options.only}
+    repeats = 2 if options.smoke else options.repeats
+    rows = []
+    for name, make in problems(options.mnist).items():
+        if options.problems and name not in options.problems:
+            continue
+        problem = smaller(make()) if options.smoke else make()
+        rows += measure(name, problem, trainers, repeats)
+        if name in MEMBERS_PROBLEMS and "MLPClassifier" in trainers:
+            of_members = problem._replace(hidden=64)
+            rows += measure(f"{name}: members", of_members, member_trainers(), repeats)
+    results = pd.DataFrame(rows)
+    results.to_csv(options.out, index=False, float_format="%.6g")
+    print(environment())
+    print(ratios(results).round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
