@@ -114,16 +114,14 @@ class Adam:
         self._v = np.zeros_like(params)
         self._scratch = np.empty_like(params, shape=min(block, params.size))
         self._size = self._keep = self._epsilon = 0.0
-        edges = sorted({*range(0, params.size, block), self.n_decayed, params.size})
+        edges = [*range(0, params.size, block), params.size]
         self._blocks = [slice(a, b) for a, b in itertools.pairwise(edges)]
 
     def step(self, params: Array, grads: Array, rate: float) -> None:
         """Update ``params`` in place."""
         self.begin(rate)
         for block in self._blocks:
-            self.update(
-                params[block], grads[block], block, block.start < self.n_decayed
-            )
+            self.update(params[block], grads[block], block)
 
     def begin(self, rate: float) -> None:
         """Count a step; ``update`` of each part must follow."""
@@ -135,7 +133,7 @@ class Adam:
         # a rate above 1 / alpha would flip the weights' signs instead of shrinking them
         self._keep = max(0.0, 1 - rate * self.alpha)
 
-    def update(self, theta: Array, g: Array, block: slice, decays: bool) -> None:
+    def update(self, theta: Array, g: Array, block: slice) -> None:
         """The step's part for the parameters ``theta`` of ``block``."""
         # the moments over (1 - beta): their constants go into the step's size
         m, v, scratch = self._m[block], self._v[block], self._scratch[: len(g)]
@@ -148,8 +146,8 @@ class Adam:
         scratch += self._epsilon
         np.divide(m, scratch, out=scratch)
         scratch *= self._size
-        if decays:
-            theta *= self._keep
+        if block.start < self.n_decayed:
+            theta[: self.n_decayed - block.start] *= self._keep
         theta -= scratch
 
     def reset(self) -> None:
@@ -207,8 +205,8 @@ class ScalingLayerAdam:
             slice(a, min(a + rows, n_scales)) for a in range(0, n_scales, rows)
         ]
         self._adam = Adam(self._latent, **settings, block=block)
-        edges = sorted({*range(first, n, block), self._adam.n_decayed, first, n})
-        self._rest = [slice(a, b) for a, b in itertools.pairwise(edges) if a >= first]
+        edges = [*range(first, n, block), n]
+        self._rest = [slice(a, b) for a, b in itertools.pairwise(edges)]
 
     @property
     def n_steps(self) -> int:
@@ -228,12 +226,12 @@ class ScalingLayerAdam:
             np.multiply(dW1, V, out=dV)
             np.matmul(dV, self._sum, out=ds)
             np.multiply(dW1, s, out=dV)
-            adam.update(V.reshape(-1), dV.reshape(-1), own, adam.n_decayed > 0)
-            adam.update(self._latent[scales], ds, scales, False)
+            adam.update(V.reshape(-1), dV.reshape(-1), own)
+            adam.update(self._latent[scales], ds, scales)
             np.multiply(V, s, out=params[own].reshape(V.shape))
         for block in self._rest:
             theta = self._latent[block]
-            adam.update(theta, grads[block], block, block.start < adam.n_decayed)
+            adam.update(theta, grads[block], block)
             params[block] = theta
 
     def reset(self) -> None:
