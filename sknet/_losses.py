@@ -14,6 +14,7 @@ from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
 Array = NDArray[np.floating]
 
 MOST_NEWTON_STEPS = 20
+MOST_ONE_HOT = 256  # classes whose one-hot rows are kept as a table
 
 
 class SigmoidCrossEntropy:
@@ -97,10 +98,16 @@ class SoftmaxCrossEntropy:
     def __init__(self, n_classes: int) -> None:
         self.n_outputs = self.n_classes = n_classes
         self._classes = np.arange(n_classes)
+        self._one_hot: dict[np.dtype, Array] = {}  # by dtype, for few classes
 
     def encode(self, y: NDArray[np.intp], out: Array) -> None:
         """Write class indices (n,) as one-hot targets (n, o)."""
-        np.equal(y[:, np.newaxis], self._classes, out=out)
+        if self.n_classes > MOST_ONE_HOT:
+            np.equal(y[:, np.newaxis], self._classes, out=out)
+            return
+        if out.dtype not in self._one_hot:
+            self._one_hot[out.dtype] = np.eye(self.n_classes, dtype=out.dtype)
+        np.take(self._one_hot[out.dtype], y, axis=0, out=out, mode="clip")
 
     def logits(self, log_proba: Array) -> Array:
         """Logits (n, o) that mean these log-probabilities (n, o)."""

@@ -5,7 +5,12 @@ import pytest
 from scipy.special import expit, logsumexp, softmax
 from sklearn._loss import HalfBinomialLoss, HalfMultinomialLoss
 
-from sknet._losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, fit_temperature
+from sknet._losses import (
+    MOST_ONE_HOT,
+    SigmoidCrossEntropy,
+    SoftmaxCrossEntropy,
+    fit_temperature,
+)
 
 SCALES = [1.0, 30.0, 1000.0]
 
@@ -120,3 +125,12 @@ def test_logits_that_are_not_finite_leave_the_temperature_alone(bad):
     y = np.array([2, 1])
     found = fit_temperature(SoftmaxCrossEntropy(3), raw, y, np.ones(2), 1.7)
     assert found == (1.7, np.inf)
+
+
+@pytest.mark.parametrize("n_classes", [1, 3, MOST_ONE_HOT, MOST_ONE_HOT + 1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_targets_are_one_hot_rows(rng, n_classes, dtype):
+    y = rng.integers(0, n_classes, size=20)
+    targets = np.full((20, n_classes), np.nan, dtype)
+    SoftmaxCrossEntropy(n_classes).encode(y, targets)
+    np.testing.assert_array_equal(targets, y[:, np.newaxis] == np.arange(n_classes))
