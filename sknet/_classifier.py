@@ -118,7 +118,7 @@ class TwoLayerClassifier(ProbabilityMixin, ClassifierMixin, BaseEstimator):
         with `early_stopping`, else of the training loss unless the learning rate is
         'cosine', which ends by itself. Three times as many while no epoch was 1 %
         better than predicting the class frequencies: then nothing is learnt yet.
-    dropout : float, default=0.25
+    dropout : float, default=0.35
         Share of hidden units switched off at each training step [3]_.
     input_dropout : float, default=0.0
         Share of inputs switched off at each training step.
@@ -130,6 +130,12 @@ class TwoLayerClassifier(ProbabilityMixin, ClassifierMixin, BaseEstimator):
         Subtract each column's weighted mean and divide by its standard deviation, or,
         for a column of two values, by their distance. Taken from the training rows.
         Sparse X is divided only.
+    split_inputs : bool or 'auto', default='auto'
+        Give each standardized column of more than two values to the network as two
+        inputs, its part above the mean and its part below, so that every hidden unit
+        has a slope of its own on either side: a linear spline with one knot [5]_.
+        'auto' does so for up to 128 such columns: more are pixels or the like, of which
+        no single one says much. Sparse X and what is not standardized enter once.
     squash : float or None, default=5.0
         Bound of the smooth clip ``z / sqrt(1 + (z / squash) ** 2)`` of standardized
         inputs [4]_, which tames outliers. None leaves it out.
@@ -149,15 +155,22 @@ class TwoLayerClassifier(ProbabilityMixin, ClassifierMixin, BaseEstimator):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of its columns, if they are all strings.
     coefs_ : list of ndarray
-        Weights on standardized inputs, shapes (n_features, hidden_layer_size) and
+        Weights on standardized inputs, shapes (n_inputs, hidden_layer_size) and
         (hidden_layer_size, n_outputs); with more than one member, (n_estimators,
-        n_features, hidden_layer_size) and (n_estimators, hidden_layer_size, n_outputs).
+        n_inputs, hidden_layer_size) and (n_estimators, hidden_layer_size, n_outputs).
+        n_inputs is n_features_in_, and one more for each of `split_columns_`.
     intercepts_ : list of ndarray
         Biases, shapes (hidden_layer_size,) and (n_outputs,), with a leading axis for
         more than one member.
     mean_, scale_ : ndarray of shape (n_features_in_,) or None
         What is subtracted from and divided out of each column. None without
         `standardize`; for sparse X `mean_` is zero.
+    split_columns_ : ndarray of int of shape (n_inputs - n_features_in_,)
+        Columns that enter the network twice: an input above their mean in their own
+        place, and one below it behind all columns.
+    split_offset_ : ndarray of shape (n_inputs - n_features_in_,)
+        Half their mean absolute deviation, in units of `scale_`: subtracted from the
+        upper input and added to the lower one, so that both have the mean zero.
     oof_proba_ : ndarray of shape (n_samples, n_classes) or None
         With `store_oof_proba` and folds: the probabilities of each row given to `fit`
         by the member that never saw it, as ``cross_val_predict`` would give them, at
@@ -192,6 +205,8 @@ class TwoLayerClassifier(ProbabilityMixin, ClassifierMixin, BaseEstimator):
        overfitting", JMLR 15, 2014.
     .. [4] Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned
        MLPs and boosted trees on tabular data", NeurIPS 2024.
+    .. [5] Gorishniy, Rubachev and Babenko, "On embeddings for numerical features in
+       tabular deep learning", NeurIPS 2022.
 
     Examples
     --------
@@ -232,10 +247,11 @@ class TwoLayerClassifier(ProbabilityMixin, ClassifierMixin, BaseEstimator):
         beta_2=0.999,
         epsilon=1e-8,
         n_iter_no_change=8,
-        dropout=0.25,
+        dropout=0.35,
         input_dropout=0.0,
         scaling_layer=True,
         standardize=True,
+        split_inputs="auto",
         squash=5.0,
         dtype="float32",
         class_weight=None,
@@ -268,6 +284,7 @@ class TwoLayerClassifier(ProbabilityMixin, ClassifierMixin, BaseEstimator):
         self.input_dropout = input_dropout
         self.scaling_layer = scaling_layer
         self.standardize = standardize
+        self.split_inputs = split_inputs
         self.squash = squash
         self.dtype = dtype
         self.class_weight = class_weight

@@ -26,6 +26,7 @@ class ColumnStatistics(NamedTuple):
     high: np.ndarray  # (d,) largest value
     two_valued: np.ndarray  # (d,) bool: nothing lies between low and high
     distance: np.ndarray  # (d,) of the two values, while there were two; else 0
+    mean_deviation: np.ndarray  # (d,) mean distance from the mean; 0 if not centred
     weight: float
     n_rows: int
     centred: bool  # not for sparse X, which is only scaled
@@ -48,10 +49,25 @@ class ColumnStatistics(NamedTuple):
         scale = np.maximum(self.deviation, self.distance)  # at most half the distance
         return np.where(self.deviation > 0, scale, 1.0)
 
+    @property
+    def half_deviation(self):
+        """Mean of the standardized values' part above the mean; minus that below.
+
+        At most a half, by Jensen's inequality; beyond it is rounding.
+        """
+        with np.errstate(over="ignore"):
+            return np.minimum(0.5 * (self.mean_deviation / self.scale), 0.5)
+
+    @property
+    def splittable(self):
+        """Columns (n,) that a split at the mean tells something new about."""
+        return np.flatnonzero(self.centred & ~self.two_valued & (self.deviation > 0))
+
     def merge(self, new):
         """Statistics of both sets of rows (Chan, Golub and LeVeque 1983).
 
-        Merging a set with itself changes no bit.
+        Merging a set with itself changes no bit. The mean deviation of both is taken to
+        be the mean of the two, which is exact for equal means.
         """
         share = new.weight / (self.weight + new.weight)
         # half the difference: the difference of two finite numbers may not be finite
@@ -73,6 +89,7 @@ class ColumnStatistics(NamedTuple):
             high,
             two_valued,
             np.where(two_valued, _distance(low, high), past),
+            self.mean_deviation + share * (new.mean_deviation - self.mean_deviation),
             self.weight + new.weight,
             self.n_rows + new.n_rows,
             self.centred,
@@ -100,6 +117,7 @@ def column_statistics(X, rows, weight):
         deviation /= factor
         constant = low == high
         mean[constant], deviation[constant] = low[constant], 0.0
+        mean_deviation = np.zeros_like(mean)
     else:
         scaler = StandardScaler()
         for part, block in float_blocks(X, rows):
@@ -108,10 +126,25 @@ def column_statistics(X, rows, weight):
             scaler.partial_fit(block, sample_weight=weight[part])
         mean = low + scaler.mean_ / factor
         deviation = np.sqrt(scaler.var_) / factor
+        mean_deviation = np.zeros_like(mean)
+        for part, block in float_blocks(X, rows):
+            block *= factor
+            block -= low * factor + scaler.mean_
+            mean_deviation += weight[part] @ np.abs(block, out=block)
+        mean_deviation /= total * factor
     distance = np.where(two_valued, _distance(low, high), 0.0)
     centred = not sp.issparse(X)
     return ColumnStatistics(
-        mean, deviation, low, high, two_valued, distance, total, len(rows), centred
+        mean,
+        deviation,
+        low,
+        high,
+        two_valued,
+        distance,
+        mean_deviation,
+        total,
+        len(rows),
+        centred,
     )
 
 

@@ -25,9 +25,11 @@ from sknet._objects import (
     ACTIVATIONS,
     Sizes,
     batch_size_for,
+    columns_to_split,
     loss_for,
     optimizer_for,
     schedule_for,
+    split_of,
 )
 from sknet._prediction import ValidationLoss
 from sknet._preparation import Seen, prepare, prepare_batch
@@ -211,8 +213,9 @@ class Session:
     def bind(self, prepared):
         """Take the prepared rows; from here the network's shape is known."""
         self.prepared = prepared
+        self.split_columns, self.split_offset = self._split()
         self.shape = Shape(
-            prepared.data.X.shape[1],
+            prepared.data.X.shape[1] + len(self.split_columns),
             prepared.sizes.hidden_layer_size,
             self.loss.n_outputs,
             prepared.sizes.n_estimators,
@@ -227,7 +230,21 @@ class Session:
             if statistics is None
             else (statistics.centre, statistics.scale)
         )
-        return Standardizer(mean, scale, self.settings.squash, dtype)
+        split = split_of(self.split_columns, self.split_offset)
+        return Standardizer(mean, scale, self.settings.squash, dtype, split)
+
+    def _split(self):
+        """The columns that enter the network twice, and how their parts are centred.
+
+        The fit that is continued has chosen them, or the first batch of a stream.
+        """
+        statistics = self.prepared.statistics
+        if self.previous is None:
+            columns = columns_to_split(self.settings, statistics)
+        else:
+            columns = self.previous["split_columns_"]
+        offset = statistics.half_deviation[columns] if len(columns) else np.empty(0)
+        return columns, offset
 
     def network(self, params, shape=None, penalized=True, **dropout):
         """A network on ``params``; the penalty is its own, or the optimizer's decay."""
@@ -249,7 +266,7 @@ class Session:
         prepared = self.prepared
         self.network(params).start(
             self.rngs["init"],
-            prepared.direction,
+            *self.standardizer.orient(prepared.direction),
             prepared.class_rank,
             self._class_log_prior(),
         )

@@ -37,7 +37,7 @@ class Layers(NamedTuple):
 class Shape(NamedTuple):
     """The sizes that make a network."""
 
-    n_features: int
+    n_inputs: int
     n_hidden: int
     n_outputs: int
     n_members: int = 1
@@ -46,7 +46,7 @@ class Shape(NamedTuple):
     def n_weights(self) -> int:
         """Entries of W1 and W2."""
         width = self.n_members * self.n_hidden
-        return width * (self.n_features + self.n_outputs)
+        return width * (self.n_inputs + self.n_outputs)
 
     @property
     def n_params(self) -> int:
@@ -141,16 +141,18 @@ class TwoLayerNetwork:
         self,
         rng: np.random.Generator,
         direction: Array | None = None,
+        input_order: NDArray[np.intp] | None = None,
         class_rank: NDArray[np.intp] | None = None,
         class_log_prior: Array | None = None,
     ) -> None:
         """Draw new weights, member after member; the hidden biases start at zero.
 
         Normal with the variance of He et al. (2015) or of Glorot and Bengio (2010).
-        ``direction`` (d,) turns the columns of X round, ``class_rank`` (n_classes,)
-        puts the classes in another order: the same draws for data that are written
-        otherwise. ``class_log_prior`` (1 or k, n_classes) makes the output biases
-        predict it, so that training need not find the class frequencies first.
+        ``direction`` (d,) turns inputs round, ``input_order`` (d,) and ``class_rank``
+        (n_classes,) put inputs and classes in another order: the same draws for data
+        that are written otherwise. ``class_log_prior`` (1 or k, n_classes) makes the
+        output biases predict it, so that training need not find the class frequencies
+        first.
         """
         d, h, o, k = self.shape
         W1, W2, b1, b2 = self._layers
@@ -163,6 +165,8 @@ class TwoLayerNetwork:
         b2.fill(0)
         if class_log_prior is not None:
             b2[:, 0] = self.loss.logits(class_log_prior)
+        if input_order is not None:
+            W1[:] = W1[input_order]
         if direction is not None:
             W1 *= direction[:, np.newaxis]
         if class_rank is not None and o == len(class_rank):

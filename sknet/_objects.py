@@ -5,12 +5,14 @@ Also the way back from fitted attributes to the network that they describe.
 
 from typing import NamedTuple
 
+import numpy as np
+
 from sknet._activations import IDENTITY, LOGISTIC, RELU, TANH
 from sknet._losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from sknet._network import Shape, TwoLayerNetwork
 from sknet._optimizers import SGD, Adam, ScalingLayerAdam
 from sknet._schedules import Adaptive, Constant, InverseScaling, WarmupCosine
-from sknet._standardizer import Standardizer
+from sknet._standardizer import Split, Standardizer
 
 ACTIVATIONS = {"relu": RELU, "tanh": TANH, "logistic": LOGISTIC, "identity": IDENTITY}
 
@@ -24,11 +26,16 @@ def fitted_shape(attributes):
     """The network's sizes, from an estimator's fitted attributes."""
     structure = attributes["_state"]["structure"]
     return Shape(
-        attributes["n_features_in_"],
+        attributes["n_features_in_"] + len(attributes["split_columns_"]),
         structure["hidden_layer_size"],
         loss_for(len(attributes["classes_"])).n_outputs,
         structure["n_estimators"],
     )
+
+
+def split_of(columns, offset):
+    """The columns that enter twice, as the standardizer takes them; None without."""
+    return Split(columns, offset) if len(columns) else None
 
 
 def fitted_network(attributes):
@@ -41,7 +48,11 @@ def fitted_network(attributes):
         loss_for(len(attributes["classes_"])),
     )
     standardizer = Standardizer(
-        attributes["mean_"], attributes["scale_"], structure["squash"], params.dtype
+        attributes["mean_"],
+        attributes["scale_"],
+        structure["squash"],
+        params.dtype,
+        split_of(attributes["split_columns_"], attributes["split_offset_"]),
     )
     return network, standardizer
 
@@ -84,6 +95,19 @@ def batch_size_for(settings, n):
     if settings.batch_size == "auto":
         return min(max(n // 20, 32), 256)
     return settings.batch_size
+
+
+MOST_SPLIT_COLUMNS = 128
+
+
+def columns_to_split(settings, statistics):
+    """Indices of the columns that enter the network twice; none without statistics."""
+    nothing = np.empty(0, np.intp)
+    if statistics is None or not settings.split_inputs:
+        return nothing
+    columns = statistics.splittable
+    many = len(columns) > MOST_SPLIT_COLUMNS
+    return nothing if many and settings.split_inputs == "auto" else columns
 
 
 class Sizes(NamedTuple):

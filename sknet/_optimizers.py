@@ -179,9 +179,9 @@ class ScalingLayerAdam:
     Parameters
     ----------
     params : ndarray of shape (n_params,)
-        Starts with W1, (n_features, n_members, n_hidden) when seen as an array.
+        Starts with W1, (n_inputs, n_members, n_hidden) when seen as an array.
     n_scales : int
-        n_features * n_members.
+        n_inputs * n_members.
     n_hidden : int
     **settings
         Of ``Adam``.

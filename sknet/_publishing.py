@@ -8,7 +8,7 @@ import numpy as np
 from sknet._training import History
 
 # beside the sizes: what weights cannot be carried over if it changes
-STRUCTURE = ("activation", "standardize", "squash")
+STRUCTURE = ("activation", "standardize", "squash", "split_inputs")
 
 
 class Temperatures(NamedTuple):
@@ -57,6 +57,8 @@ def published(session, outcome, *, keep_state, longest=None):
         "temperature_": outcome.temperatures.of_mean,
         "mean_": None if statistics is None else statistics.centre,
         "scale_": None if statistics is None else statistics.scale,
+        "split_columns_": session.split_columns,
+        "split_offset_": session.split_offset,
     }
 
 

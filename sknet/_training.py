@@ -91,7 +91,9 @@ class Minibatches:
         )
         if not sp.issparse(data.X):
             self._raw = np.empty((self.size, d), data.X.dtype)
-            self._inputs = np.empty((self.size, d), standardizer.dtype)
+            self._inputs = np.empty(
+                (self.size, d + standardizer.n_split), standardizer.dtype
+            )
             self._scratch = np.empty_like(self._inputs)
 
     def __len__(self) -> int:

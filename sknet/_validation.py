@@ -117,6 +117,7 @@ RULES = {
     "input_dropout": _real(0, 1, "left"),
     "scaling_layer": _boolean(),
     "standardize": _boolean(),
+    "split_inputs": _either(_one_of("auto"), _boolean()),
     "squash": _either(_exactly(None), _real(0.1, math.inf, "left")),
     "dtype": _one_of("float32", "float64"),
     "class_weight": _either(

@@ -33,6 +33,20 @@ def rng(global_random_seed):
     return np.random.default_rng(global_random_seed)
 
 
+def _inputs_by_formula(clf, X):
+    z = (X - clf.mean_) / clf.scale_
+    split = z[:, clf.split_columns_]
+    z[:, clf.split_columns_] = np.maximum(split, 0) - clf.split_offset_
+    z = np.hstack([z, np.minimum(split, 0) + clf.split_offset_])
+    return z if clf.squash is None else z / np.sqrt(1 + (z / clf.squash) ** 2)
+
+
+@pytest.fixture
+def inputs_by_formula():
+    """A fitted estimator and dense rows to what its network is given."""
+    return _inputs_by_formula
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_blas_thread():
     """Products as small as those of tests only lose by waiting for a second thread."""

@@ -430,6 +430,7 @@ BAD_SETTINGS = {
     "input_dropout": ("[0.0, 1.0)", NO_FRACTION),
     "scaling_layer": ("a bool", NO_BOOL),
     "standardize": ("a bool", NO_BOOL),
+    "split_inputs": (r"a str among {'auto'} or a bool", NO_BOOL),
     "squash": ("None or", (0, 0.0, -3.0, math.inf, math.nan, "3", True)),
     "dtype": ("'float32', 'float64'", ("float16", float, np.float32, None, 32)),
     "class_weight": ("'balanced'", ("balance", 2.0, [1, 2], True)),
@@ -520,6 +521,7 @@ def test_a_refused_fit_draws_no_seed(X, y, make):
         ("n_estimators", 2, 3),
         ("activation", "relu", "tanh"),
         ("standardize", True, False),
+        ("split_inputs", "auto", False),
         ("squash", 5.0, None),
     ],
 )

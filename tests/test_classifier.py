@@ -21,7 +21,6 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
 from sknet import TwoLayerClassifier
-from sknet._standardizer import Standardizer
 
 # a few epochs may end worse than the class frequencies, which fit rightly warns about
 SHORT_FITS = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -73,7 +72,9 @@ def test_identity_with_lbfgs_is_logistic_regression(rng, n_classes):
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "identity"])
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_fitted_weights_give_mlp_classifiers_probabilities(rng, activation, n_classes):
+def test_fitted_weights_give_mlp_classifiers_probabilities(
+    rng, activation, n_classes, inputs_by_formula
+):
     """Our weights in MLPClassifier's attributes: the same network."""
     X, y = problem(rng, n_classes=n_classes)
     clf = TwoLayerClassifier(
@@ -81,7 +82,7 @@ def test_fitted_weights_give_mlp_classifiers_probabilities(rng, activation, n_cl
     ).fit(X, y)
     width = clf.coefs_[0].shape[1]
     mlp = MLPClassifier(width, activation=activation, max_iter=1)
-    Z = (X - clf.mean_) / clf.scale_
+    Z = inputs_by_formula(clf, X)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         mlp.fit(Z, y)
@@ -362,12 +363,11 @@ def test_the_four_predictions_agree(rng, n_classes, n_estimators):
         np.testing.assert_allclose(decision, log_proba, rtol=1e-12)
 
 
-def test_probabilities_are_the_members_mean(rng):
+def test_probabilities_are_the_members_mean(rng, inputs_by_formula):
     X, y = problem(rng)
     clf = TwoLayerClassifier(random_state=0, **SMALL).fit(X, y)
     clf.temperature_ = 1.0
-    standardizer = Standardizer(clf.mean_, clf.scale_, clf.squash, np.float64)
-    Z = standardizer.take(X, slice(None))[0]
+    Z = inputs_by_formula(clf, X)
     members = []
     for W1, W2, b1, b2 in zip(*clf.coefs_, *clf.intercepts_, strict=True):
         logits = np.maximum(Z @ W1 + b1, 0) @ W2 + b2

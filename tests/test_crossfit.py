@@ -60,7 +60,9 @@ def test_a_member_without_rows_of_its_own_trains_on_all():
 
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
-def test_out_of_fold_logits_are_those_of_the_members(monkeypatch, solver, kind):
+def test_out_of_fold_logits_are_those_of_the_members(
+    monkeypatch, solver, kind, inputs_by_formula
+):
     """Recomputed by the textbook from the weights of a last epoch that moved little."""
     made = spy_on(monkeypatch)
     X, y = problem()
@@ -75,8 +77,7 @@ def test_out_of_fold_logits_are_those_of_the_members(monkeypatch, solver, kind):
     )
     clf.fit(container(X), y)
     (spy,) = made
-    rows, fold, z = spy.data.rows, spy.fold, (X - clf.mean_) / clf.scale_
-    z /= np.sqrt(1 + (z / clf.squash) ** 2)
+    rows, fold, z = spy.data.rows, spy.fold, inputs_by_formula(clf, X)
     (W1, W2), (b1, b2) = clf.coefs_, clf.intercepts_
     expected = np.array(
         [
@@ -362,7 +363,7 @@ def test_fewer_rows_than_folds(n, solver):
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
 def test_oof_proba_is_by_the_member_that_left_the_row_out(
-    monkeypatch, kind, solver, n_classes
+    monkeypatch, kind, solver, n_classes, inputs_by_formula
 ):
     """By the textbook, for every row as it was given: repeated, weighted, shuffled."""
     made = spy_on(monkeypatch)
@@ -377,8 +378,7 @@ def test_oof_proba_is_by_the_member_that_left_the_row_out(
         X[row].tobytes(): j
         for row, j in zip(made[-1].data.rows, made[-1].fold, strict=True)
     }
-    Z = (X - clf.mean_) / clf.scale_
-    Z /= np.sqrt(1 + (Z / clf.squash) ** 2)
+    Z = inputs_by_formula(clf, X)
     (W1, W2), (b1, b2) = clf.coefs_, clf.intercepts_
     for i, row in enumerate(X):
         j = fold_of[row.tobytes()]
@@ -476,10 +476,10 @@ def test_automatic_sizes_stay_in_a_warm_start_and_a_stream():
     y = np.ravel(X > 3_000)
     clf = TwoLayerClassifier(max_iter=2, warm_start=True, random_state=0)
     clf.fit(X[::2], y[::2]).fit(X, y)
-    assert clf.coefs_[0].shape == (12, 1, 48)
+    assert clf.coefs_[0].shape == (12, 2, 48)
     stream = TwoLayerClassifier(random_state=0)
     stream.partial_fit(X[::2], y[::2], classes=[False, True]).partial_fit(X, y)
-    assert stream.coefs_[0].shape == (12, 1, 48)
+    assert stream.coefs_[0].shape == (12, 2, 48)
     with pytest.raises(ValueError, match="n_estimators was 12"):
         clf.set_params(n_estimators=4).fit(X, y)
 
@@ -491,7 +491,11 @@ def test_the_start_predicts_the_weighted_class_frequencies(n_classes):
     X, y = problem(n_classes=n_classes)
     weight = np.random.default_rng(0).uniform(0.5, 3, size=len(y))
     clf = TwoLayerClassifier(
-        n_estimators=1, max_iter=1, learning_rate_init=1e-300, random_state=0
+        n_estimators=1,
+        max_iter=1,
+        learning_rate_init=1e-300,
+        split_inputs=False,
+        random_state=0,
     ).fit(X, y, weight)
     expected = np.bincount(y, weight) / weight.sum()
     proba = clf.predict_proba(clf.mean_[np.newaxis])[0]

@@ -98,7 +98,7 @@ def test_gradient_with_dropout_masks_held_fixed(rng, n_classes):
 
 
 def test_shape_views_are_the_flat_vector():
-    shape = Shape(n_features=5, n_hidden=4, n_outputs=3, n_members=2)
+    shape = Shape(n_inputs=5, n_hidden=4, n_outputs=3, n_members=2)
     flat = np.arange(shape.n_params, dtype=float)
     views = shape.views(flat)
     assert [v.shape for v in views] == [(5, 8), (2, 4, 3), (8,), (2, 1, 3)]

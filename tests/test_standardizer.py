@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from sklearn.preprocessing import StandardScaler
 
 from sknet._columns import ColumnStatistics, column_statistics, float_blocks
-from sknet._standardizer import Standardizer, working_dtype
+from sknet._standardizer import Split, Standardizer, working_dtype
 
 
 def dense(standardizer, X):
@@ -44,6 +44,65 @@ def test_any_dtype_gives_the_inputs_of_float64(rng, X_dtype, dtype):
     np.testing.assert_allclose(dense(standardizer, X), expected, rtol=2e-5, atol=2e-6)
 
 
+def split_by_formula(X, mean, scale, squash, split):
+    z = (X - mean) / scale
+    upper = z.copy()
+    upper[:, split.columns] = np.maximum(z[:, split.columns], 0) - split.offset
+    lower = np.minimum(z[:, split.columns], 0) + split.offset
+    inputs = np.hstack([upper, lower])
+    return inputs if squash is None else inputs / np.sqrt(1 + (inputs / squash) ** 2)
+
+
+@pytest.mark.parametrize("squash", [None, 3.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("X_dtype", [np.uint8, np.int64, np.float32, np.float64])
+@pytest.mark.parametrize("columns", [[0, 1, 2, 3, 4], [1, 4], [3]])
+def test_split_columns_enter_twice(rng, squash, dtype, X_dtype, columns):
+    X = rng.integers(0, 100, size=(30, 5)).astype(X_dtype)
+    mean, scale = rng.uniform(20, 80, size=5), rng.uniform(5, 30, size=5)
+    split = Split(np.array(columns), rng.uniform(0.2, 0.5, size=len(columns)))
+    before = X.copy()
+    inputs = dense(Standardizer(mean, scale, squash, dtype, split), X)
+    expected = split_by_formula(X.astype(float), mean, scale, squash, split)
+    assert (inputs.dtype, inputs.shape) == (dtype, (30, 5 + len(columns)))
+    np.testing.assert_allclose(inputs, expected, rtol=2e-5, atol=2e-6)
+    np.testing.assert_array_equal(X, before)
+
+
+def test_orient_finds_the_inputs_of_columns_that_are_turned_round(rng):
+    X = rng.normal(size=(30, 5))
+    direction = np.array([1.0, -1.0, -1.0, 1.0, -1.0])
+    split = Split(np.array([0, 2, 4]), rng.uniform(0.2, 0.5, size=3))
+    standardizer = Standardizer(np.zeros(5), np.ones(5), 3.0, np.float64, split)
+    signs, order = standardizer.orient(direction)
+    turned = dense(standardizer, X * direction)
+    np.testing.assert_array_equal(turned[:, order] * signs, dense(standardizer, X))
+
+
+def test_parts_have_the_mean_zero_and_no_new_columns_for_two_values(rng):
+    X = np.column_stack(
+        [rng.exponential(size=50), rng.integers(0, 2, size=50), np.full(50, 3.0)]
+    )
+    weight = rng.uniform(0.1, 3, size=50)
+    statistics = statistics_of(X, weight)
+    np.testing.assert_allclose(
+        statistics.mean_deviation,
+        np.average(abs(X - np.average(X, axis=0, weights=weight)), 0, weight),
+        atol=1e-14,
+    )
+    assert statistics.splittable.tolist() == [0]
+    split = Split(np.array([0]), statistics.half_deviation[[0]])
+    standardizer = Standardizer(
+        statistics.mean, statistics.scale, None, np.float64, split
+    )
+    inputs = dense(standardizer, X)
+    np.testing.assert_allclose(weight @ inputs, np.zeros(4), atol=1e-12)
+    assert statistics_of(sp.csr_array(X)).splittable.size == 0
+    assert (
+        statistics.merge(statistics).mean_deviation[0] == statistics.mean_deviation[0]
+    )
+
+
 def test_without_a_mean_rows_are_only_cast(rng):
     X = rng.normal(size=(9, 3))
     inputs = dense(Standardizer(None, None, 3.0, np.float32), X)
@@ -72,19 +131,25 @@ def test_outliers_end_at_the_squash_and_stay_finite(X_dtype):
 
 
 @pytest.mark.parametrize("squash", [None, 3.0])
-def test_sparse_rows_equal_dense_rows(rng, squash):
+@pytest.mark.parametrize("columns", [[], [0, 2, 5], range(7)])
+def test_sparse_rows_equal_dense_rows(rng, squash, columns):
     """A model fitted on dense X centres: stored values plus a row make up for it."""
     X = rng.normal(size=(20, 7)) * (rng.random((20, 7)) < 0.3)
-    for mean in (rng.normal(size=7), np.zeros(7)):
-        standardizer = Standardizer(mean, rng.uniform(1, 2, size=7), squash, np.float64)
-        inputs, shift = standardizer.take(sp.csr_array(X), slice(None))
-        assert sp.issparse(inputs)
-        assert inputs.nnz == np.count_nonzero(X)
-        assert (shift is None) == (not mean.any())
-        total = inputs.toarray() + (0 if shift is None else shift)
-        np.testing.assert_allclose(
-            total, dense(standardizer, X), rtol=1e-12, atol=1e-13
-        )
+    scale = rng.uniform(1, 2, size=7)
+    split = Split(np.array(columns, int), rng.uniform(0.2, 0.5, size=len(columns)))
+    standardizer = Standardizer(
+        rng.normal(size=7), scale, squash, np.float64, split if len(columns) else None
+    )
+    inputs, shift = standardizer.take(sp.csr_array(X), slice(None))
+    assert sp.issparse(inputs)
+    assert inputs.nnz <= np.count_nonzero(X) + np.count_nonzero(X[:, split.columns])
+    np.testing.assert_allclose(
+        inputs.toarray() + shift, dense(standardizer, X), rtol=1e-12, atol=1e-13
+    )
+    uncentred = Standardizer(np.zeros(7), scale, squash, np.float64)
+    inputs, shift = uncentred.take(sp.csr_array(X), slice(None))
+    assert shift is None
+    np.testing.assert_allclose(inputs.toarray(), dense(uncentred, X), rtol=1e-12)
 
 
 def test_working_dtype_is_at_least_float32_at_most_float64():
@@ -226,7 +291,7 @@ def test_two_values_at_the_ends_of_the_range_stay_finite():
 def test_scale_of_statistics():
     zeros, spread = np.zeros(3), np.array([0.0, 2.0, 1e-300])
     statistics = ColumnStatistics(
-        zeros, spread, zeros, spread, zeros > 0, zeros, 1.0, 3, True
+        zeros, spread, zeros, spread, zeros > 0, zeros, zeros, 1.0, 3, True
     )
     np.testing.assert_array_equal(statistics.scale, [1.0, 2.0, 1e-300])
 

@@ -327,7 +327,7 @@ def test_19_a_clone_after_set_params():
     other = clone(clf.set_params(hidden_layer_size=5, class_weight={0: 2.0}))
     assert other.get_params() == clf.get_params()
     assert not hasattr(other, "coefs_")
-    assert other.fit(X, y).coefs_[0].shape == (2, 8, 5)
+    assert other.fit(X, y).coefs_[0].shape == (2, 16, 5)
 
 
 def test_20_a_grid_search_in_two_processes_gives_the_same():
