@@ -50,7 +50,7 @@ def _million(n=1_000_000):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n, 20))
     y = (X @ rng.normal(size=20) + np.abs(X[:, 0]) > 1).astype(int)
-    return Problem(X, y, 64, 1024, 1)
+    return Problem(X, y, 64, 1024, 5)
 
 
 def _text(n=20_000, d=50_000, density=1e-3):
@@ -61,7 +61,7 @@ def _text(n=20_000, d=50_000, density=1e-3):
     data = 1.0 + rng.poisson(0.3, size=columns.size)
     X = sp.csr_array((data, columns.ravel(), np.arange(n + 1) * per_row), shape=(n, d))
     X.sum_duplicates()
-    return Problem(X, (X @ rng.normal(size=d) > 0).astype(int), 100, 200, 1)
+    return Problem(X, (X @ rng.normal(size=d) > 0).astype(int), 100, 200, 5)
 
 
 def problems(mnist=None) -> dict[str, Callable[[], Problem]]:
@@ -71,8 +71,8 @@ def problems(mnist=None) -> dict[str, Callable[[], Problem]]:
         "cancer": _cancer,
         "digits": _digits,
         "digits wide": lambda: _digits(512, 20),
-        "MNIST 20k, 100 units": lambda: _mnist(mnist, 20_000, 100, 2),
-        "MNIST 8k, 800 units": lambda: _mnist(mnist, 8_000, 800, 1),
+        "MNIST 20k, 100 units": lambda: _mnist(mnist, 20_000, 100, 10),
+        "MNIST 8k, 800 units": lambda: _mnist(mnist, 8_000, 800, 5),
         "1M x 20": _million,
         "sparse text": _text,
     }

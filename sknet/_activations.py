@@ -15,7 +15,7 @@ from scipy.special import expit
 
 Array = NDArray[np.floating]
 
-BLOCK = 16_384  # units worked through at a time: such arrays stay in the cache
+BLOCK = 32_768  # units worked through at a time: such arrays stay in the cache
 _ZEROS = {np.dtype(t): np.zeros(BLOCK, t) for t in (np.float32, np.float64)}
 
 

@@ -231,5 +231,5 @@ def float_blocks(X, rows) -> Iterator:
             data = block.data.astype(np.float64)
             block = sp.csr_array((data, block.indices, block.indptr), shape=block.shape)
         else:
-            block = block.astype(np.float64, order="C")
+            block = block.astype(np.float64, order="C", copy=False)  # is a copy already
         yield part, block

@@ -15,6 +15,7 @@ Array = NDArray[np.floating]
 
 MOST_NEWTON_STEPS = 20
 MOST_ONE_HOT = 256  # classes whose one-hot rows are kept as a table
+SAFE_LOGIT = 40.0  # in size at most: exp, sums of exp and their ratios keep all digits
 
 
 class SigmoidCrossEntropy:
@@ -42,10 +43,12 @@ class SigmoidCrossEntropy:
         weight: Array,
         gradient: Array,
         scratch: Array,
+        row: Array,
     ) -> float:
         """Weighted sum of the losses; their gradient by ``raw`` into ``gradient``.
 
-        raw, gradient and scratch (k, n, 1), targets (n, 1), weight (1 or k, n, 1).
+        raw and gradient (k, n, 1), targets (n, 1), weight (1 or k, n, 1); scratch and
+        row, of the shape of raw, are not needed.
         """
         np.multiply(targets, 2, out=gradient)
         gradient -= 1
@@ -99,6 +102,7 @@ class SoftmaxCrossEntropy:
         self.n_outputs = self.n_classes = n_classes
         self._classes = np.arange(n_classes)
         self._one_hot: dict[np.dtype, Array] = {}  # by dtype, for few classes
+        self._ones: dict[np.dtype, Array] = {}
 
     def encode(self, y: NDArray[np.intp], out: Array) -> None:
         """Write class indices (n,) as one-hot targets (n, o)."""
@@ -107,7 +111,7 @@ class SoftmaxCrossEntropy:
             return
         if out.dtype not in self._one_hot:
             self._one_hot[out.dtype] = np.eye(self.n_classes, dtype=out.dtype)
-        np.take(self._one_hot[out.dtype], y, axis=0, out=out, mode="clip")
+        self._one_hot[out.dtype].take(y, axis=0, out=out, mode="clip")
 
     def logits(self, log_proba: Array) -> Array:
         """Logits (n, o) that mean these log-probabilities (n, o)."""
@@ -120,25 +124,45 @@ class SoftmaxCrossEntropy:
         weight: Array,
         gradient: Array,
         scratch: Array,
+        row: Array,
     ) -> float:
         """Weighted sum of the losses; their gradient by ``raw`` into ``gradient``.
 
-        raw and gradient (k, n, o), targets (n, o), weight (1 or k, n, 1), scratch
-        (k, n, 1).
+        raw, gradient and scratch (k, n, o), targets (n, o), weight (1 or k, n, 1), row
+        (k, n, 1). Logits of ordinary size need no shift before exp, and the loss is
+        read off the probabilities; others go row by row, and it comes from the logits.
         """
-        np.maximum.reduce(raw, axis=2, keepdims=True, out=scratch)
-        np.subtract(raw, scratch, out=gradient)
-        if len(weight) != len(raw):
-            weight = np.broadcast_to(weight, scratch.shape)
-        loss = -np.einsum("kno,no,knl->", gradient, targets, weight)
-        np.exp(gradient, out=gradient)
-        np.add.reduce(gradient, axis=2, keepdims=True, out=scratch)
-        gradient /= scratch
+        loss, exponent = 0.0, raw
+        lowest = np.minimum.reduce(raw, axis=None)
+        ordinary = (
+            lowest > -SAFE_LOGIT and np.maximum.reduce(raw, axis=None) < SAFE_LOGIT
+        )
+        if not ordinary:
+            np.maximum.reduce(raw, axis=2, keepdims=True, out=row)
+            exponent = np.subtract(raw, row, out=gradient)
+            np.multiply(gradient, targets, out=scratch)
+            scratch *= weight
+            loss -= float(scratch.sum())
+        np.exp(exponent, out=gradient)
+        ones = self._ones_like(raw)
+        np.matmul(gradient, ones, out=row[:, :, 0])  # a sum, faster than by reduce
+        gradient /= row
+        if ordinary:
+            np.multiply(gradient, targets, out=scratch)
+            np.matmul(scratch, ones, out=row[:, :, 0])
         gradient -= targets
         gradient *= weight
-        np.log(scratch, out=scratch)
-        scratch *= weight
-        return float(loss) + float(scratch.sum())
+        np.log(row, out=row)
+        if len(weight) != len(row):
+            weight = np.broadcast_to(weight, row.shape)
+        log_sum = float(np.vdot(row, weight))
+        return loss - log_sum if ordinary else loss + log_sum
+
+    def _ones_like(self, raw: Array) -> Array:
+        """Ones (o,) in the dtype of ``raw``, made once."""
+        if raw.dtype not in self._ones:
+            self._ones[raw.dtype] = np.ones(self.n_outputs, raw.dtype)
+        return self._ones[raw.dtype]
 
     def mean_proba(self, raw: Array) -> Array:
         """Probabilities (n, o), averaged over the members."""

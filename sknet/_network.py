@@ -21,6 +21,8 @@ from numpy.typing import DTypeLike, NDArray
 from sknet._activations import Activation, glorot_variance
 from sknet._losses import Loss
 
+BLOCK = 32_768  # hidden units worked through at a time: such arrays stay in the cache
+
 Array = NDArray[np.floating]
 Inputs: TypeAlias = "Array | sp.csr_array"
 
@@ -77,24 +79,57 @@ class Shape(NamedTuple):
         W1[:, own], W2[j], b1[own], b2[j] = lone.W1, lone.W2[0], lone.b1, lone.b2[0]
 
 
+class Block(NamedTuple):
+    """Some rows of the hidden layer, few enough to stay in the cache; all are views."""
+
+    hidden: Array  # (m, k * h)
+    hidden_flat: Array  # (m * k * h,)
+    hidden_by_member: Array  # (m, k, h)
+    dropped: Array  # (m, k, h)
+    d_flat: Array  # (m * k * h,)
+    d_by_member: Array  # (m, k, h)
+    mask: NDArray[np.bool_]  # (m * k * h,)
+    keep: Array  # (m, 1, h); empty without dropout
+
+
 class Workspace:
-    """Every buffer that a step on ``n`` rows needs, made once."""
+    """Every buffer that a step on ``n`` rows needs, made once, and views of them."""
 
     def __init__(self, shape: Shape, n: int, dtype: DTypeLike, dropout: bool) -> None:
         _, h, o, k = shape
         self.hidden = np.empty((n, k * h), dtype)
         self.dropped = np.empty((n, k * h), dtype) if dropout else self.hidden
-        self.keep = np.empty((n, 1, h), np.float32) if dropout else None
+        self.keep = np.empty((n if dropout else 0, 1, h), np.float32)
         self.input_keep = np.empty((0, 0), np.float32)  # made when first needed
         self.d_hidden = np.empty((n, k * h), dtype)
-        self.mask = np.empty((n, k * h), np.bool_)
         self.raw = np.empty((k, n, o), dtype)
         self.d_raw = np.empty((k, n, o), dtype)
+        self.scratch = np.empty((k, n, o), dtype)
         self.row = np.empty((k, n, 1), dtype)
         self.ones = np.ones(n, dtype)
         # the same memory, member by member: (n, k * h) seen as (k, n, h)
         self.dropped_by_member = self.dropped.reshape(n, k, h).transpose(1, 0, 2)
+        self.dropped_back = self.dropped_by_member.transpose(0, 2, 1)  # (k, h, n)
         self.d_hidden_by_member = self.d_hidden.reshape(n, k, h).transpose(1, 0, 2)
+        rows = max(1, BLOCK // (k * h))
+        mask = np.empty(min(n, rows) * k * h, np.bool_)
+        self.blocks = [
+            self._block(slice(start, min(start + rows, n)), k, h, mask)
+            for start in range(0, n, rows)
+        ]
+
+    def _block(self, part: slice, k: int, h: int, mask: NDArray[np.bool_]) -> Block:
+        hidden, d_hidden = self.hidden[part], self.d_hidden[part]
+        return Block(
+            hidden,
+            hidden.reshape(-1),
+            hidden.reshape(-1, k, h),
+            self.dropped[part].reshape(-1, k, h),
+            d_hidden.reshape(-1),
+            d_hidden.reshape(-1, k, h),
+            mask[: hidden.size],
+            self.keep[part],
+        )
 
 
 class TwoLayerNetwork:
@@ -134,6 +169,7 @@ class TwoLayerNetwork:
         self.input_dropout = input_dropout
         self._layers = shape.views(self.params)
         self._gradients = shape.views(self.grads)
+        self._W2_back = self._layers.W2.transpose(0, 2, 1)
         self._scratch = np.empty_like(params, shape=shape.n_weights if alpha else 0)
         self._workspaces: dict[int, Workspace] = {}
 
@@ -210,33 +246,38 @@ class TwoLayerNetwork:
         W1, W2, b1, b2 = self._layers
         dW1, dW2, db1, db2 = self._gradients
         work = self.workspace(X.shape[0])
+        product = np.matmul if isinstance(X, np.ndarray) else _sparse_product
 
         if self.input_dropout:
-            entries: Any = X.data if sp.issparse(X) else X
+            entries: Any = X if isinstance(X, np.ndarray) else X.data
             if work.input_keep.shape != entries.shape:
                 work.input_keep = np.empty(entries.shape, np.float32)
             entries *= _draw_mask(work.input_keep, self.input_dropout, rng)
-        _product(X, W1, work.hidden)  # (n, d) @ (d, k*h)
-        work.hidden += b1
-        self.activation.forward(work.hidden)
-        if work.keep is not None:
-            self._drop(work, rng)
+        product(X, W1, out=work.hidden)  # (n, d) @ (d, k*h)
+        if self.dropout:
+            _draw_mask(work.keep, self.dropout, rng)
+        for block in work.blocks:
+            np.add(block.hidden, b1, out=block.hidden)
+            self.activation.forward(block.hidden_flat)
+            if self.dropout:
+                np.multiply(block.hidden_by_member, block.keep, out=block.dropped)
         np.matmul(work.dropped_by_member, W2, out=work.raw)  # (k, n, h) @ (k, h, o)
         work.raw += b2
-        loss = self.loss.loss_gradient(work.raw, targets, weight, work.d_raw, work.row)
+        loss = self.loss.loss_gradient(
+            work.raw, targets, weight, work.d_raw, work.scratch, work.row
+        )
 
-        np.matmul(work.dropped_by_member.transpose(0, 2, 1), work.d_raw, out=dW2)
+        np.matmul(work.dropped_back, work.d_raw, out=dW2)
         np.add.reduce(work.d_raw, axis=1, keepdims=True, out=db2)
-        W2_back = W2.transpose(0, 2, 1)
         if self.shape.n_outputs == 1:  # an outer product: broadcasting beats matmul
-            np.multiply(work.d_raw, W2_back, out=work.d_hidden_by_member)
+            np.multiply(work.d_raw, self._W2_back, out=work.d_hidden_by_member)
         else:
-            np.matmul(work.d_raw, W2_back, out=work.d_hidden_by_member)
-        if work.keep is not None:
-            d_hidden = work.d_hidden.reshape(-1, self.shape.n_members, W2.shape[1])
-            d_hidden *= work.keep
-        self.activation.backward(work.hidden, work.d_hidden, work.mask)
-        _product(X.T, work.d_hidden, dW1)  # (d, n) @ (n, k*h)
+            np.matmul(work.d_raw, self._W2_back, out=work.d_hidden_by_member)
+        for block in work.blocks:
+            if self.dropout:
+                np.multiply(block.d_by_member, block.keep, out=block.d_by_member)
+            self.activation.backward(block.hidden_flat, block.d_flat, block.mask)
+        product(X.T, work.d_hidden, out=dW1)  # (d, n) @ (n, k*h)
         np.matmul(work.ones, work.d_hidden, out=db1)
         return loss
 
@@ -260,23 +301,15 @@ class TwoLayerNetwork:
             )
         return self._workspaces[n]
 
-    def _drop(self, work: Workspace, rng: np.random.Generator | None) -> None:
-        """Inverted dropout (Srivastava et al. 2014): what stays is scaled up.
-
-        The members share a row's mask, as they share the minibatch: each of them alone
-        sees what it would see by itself, and only one mask need be drawn. It is drawn
-        in single precision whatever that of the network, so that the masks agree.
-        """
-        keep = work.keep
-        assert keep is not None
-        _draw_mask(keep, self.dropout, rng)
-        n, _, h = keep.shape
-        hidden, dropped = work.hidden.reshape(n, -1, h), work.dropped.reshape(n, -1, h)
-        np.multiply(hidden, keep, out=dropped)
-
 
 def _draw_mask(keep: Array, dropout: float, rng: np.random.Generator | None) -> Array:
-    """Fill ``keep`` with zeros, a share of ``dropout``, and 1 / (1 - dropout)."""
+    """Fill ``keep`` with zeros, a share of ``dropout``, and 1 / (1 - dropout).
+
+    Inverted dropout (Srivastava et al. 2014): what stays is scaled up. The members
+    share a row's mask of hidden units, as they share the minibatch: each of them alone
+    sees what it would see by itself, and only one mask need be drawn. It is drawn in
+    single precision whatever that of the network, so that the masks agree.
+    """
     if rng is None:
         raise ValueError("dropout needs a random generator")
     rng.random(out=keep, dtype=np.float32)
@@ -286,9 +319,6 @@ def _draw_mask(keep: Array, dropout: float, rng: np.random.Generator | None) -> 
     return keep
 
 
-def _product(A: Inputs, B: Array, out: Array) -> None:
-    """``out = A @ B``, without a temporary if A is dense."""
-    if sp.issparse(A):
-        out[...] = A @ B
-    else:
-        np.matmul(A, B, out=out)
+def _sparse_product(A: Any, B: Array, out: Array) -> None:
+    """``out = A @ B``; SciPy cannot write into memory that is there."""
+    out[...] = A @ B

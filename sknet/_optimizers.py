@@ -9,10 +9,13 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import daxpy, saxpy
 
 Array = NDArray[np.floating]
 
 BLOCK = 32_768  # parameters worked through at a time: such arrays stay in the cache
+SMALLEST_UNIT = 1e-4  # of a moment, before it is written out and counting begins anew
+AXPY = {np.dtype(np.float32): saxpy, np.dtype(np.float64): daxpy}  # y += a * x
 
 
 class Optimizer(Protocol):
@@ -91,6 +94,11 @@ class Adam:
     Only the first ``n_decayed`` parameters, the weights, decay. The decay knows nothing
     of the gradient, so it does not depend on the batch size or on the scale of the
     loss. At most ``block`` parameters are worked through at a time.
+
+    The moments are kept in units that shrink by beta with each step: m in units of
+    :math:`\beta_1^t (1 - \beta_1)`, v of :math:`\beta_2^t (1 - \beta_2)`. So a moment
+    need not be multiplied by beta, and BLAS adds the new gradient to it in one pass. A
+    unit that has become small is multiplied in.
     """
 
     def __init__(
@@ -112,7 +120,9 @@ class Adam:
         self.n_steps = 0
         self._m = np.zeros_like(params)
         self._v = np.zeros_like(params)
+        self._unit_1 = self._unit_2 = 1.0
         self._scratch = np.empty_like(params, shape=min(block, params.size))
+        self._add_scaled = AXPY[params.dtype]
         self._size = self._keep = self._epsilon = 0.0
         edges = [*range(0, params.size, block), params.size]
         self._blocks = [slice(a, b) for a, b in itertools.pairwise(edges)]
@@ -126,45 +136,54 @@ class Adam:
     def begin(self, rate: float) -> None:
         """Count a step; ``update`` of each part must follow."""
         self.n_steps += 1
-        t, rest_1, rest_2 = self.n_steps, 1 - self.beta_1, 1 - self.beta_2
-        self._size = rate * rest_1 / (1 - self.beta_1**t)
-        self._size *= ((1 - self.beta_2**t) / rest_2) ** 0.5
-        self._epsilon = self.epsilon / rest_2**0.5
+        t, beta_1, beta_2 = self.n_steps, self.beta_1, self.beta_2
+        self._unit_1 *= beta_1
+        self._unit_2 *= beta_2
+        if self._unit_1 < SMALLEST_UNIT:
+            self._m *= self._unit_1
+            self._unit_1 = 1.0
+        if self._unit_2 < SMALLEST_UNIT:
+            self._v *= self._unit_2
+            self._unit_2 = 1.0
+        unit_m = self._unit_1 * (1 - beta_1) / (1 - beta_1**t)
+        unit_v = self._unit_2 * (1 - beta_2)
+        self._size = rate * unit_m * ((1 - beta_2**t) / unit_v) ** 0.5
+        self._epsilon = self.epsilon / unit_v**0.5
         # a rate above 1 / alpha would flip the weights' signs instead of shrinking them
         self._keep = max(0.0, 1 - rate * self.alpha)
 
     def update(self, theta: Array, g: Array, block: slice) -> None:
         """The step's part for the parameters ``theta`` of ``block``."""
-        # the moments over (1 - beta): their constants go into the step's size
         m, v, scratch = self._m[block], self._v[block], self._scratch[: len(g)]
-        m *= self.beta_1
-        m += g
+        add_scaled = self._add_scaled
+        add_scaled(g, m, a=1 / self._unit_1)
         np.multiply(g, g, out=scratch)
-        v *= self.beta_2
-        v += scratch
+        add_scaled(scratch, v, a=1 / self._unit_2)
         np.sqrt(v, out=scratch)
         scratch += self._epsilon
         np.divide(m, scratch, out=scratch)
-        scratch *= self._size
         if block.start < self.n_decayed:
             theta[: self.n_decayed - block.start] *= self._keep
-        theta -= scratch
+        add_scaled(scratch, theta, a=-self._size)
 
     def reset(self) -> None:
         """Forget both moments."""
         self.n_steps = 0
         self._m.fill(0)
         self._v.fill(0)
+        self._unit_1 = self._unit_2 = 1.0
 
     def state(self) -> dict[str, Any]:
-        """Step count and moments."""
-        return {"n_steps": self.n_steps, "m": self._m, "v": self._v}
+        """Step count and moments, as they are kept."""
+        units = self._unit_1, self._unit_2
+        return {"n_steps": self.n_steps, "m": self._m, "v": self._v, "units": units}
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue from ``state``."""
         self.n_steps = state["n_steps"]
         self._m[:] = state["m"]
         self._v[:] = state["v"]
+        self._unit_1, self._unit_2 = state["units"]
 
 
 class ScalingLayerAdam:

@@ -123,7 +123,8 @@ class Standardizer:
         """
         if self.mean is None:
             np.copyto(out, raw, casting="same_kind")
-            np.clip(out, -RAW_LIMIT, RAW_LIMIT, out=out)
+            if raw.dtype.kind == "f":  # integers have no such numbers
+                np.clip(out, -RAW_LIMIT, RAW_LIMIT, out=out)
             return
         whole = out  # (n, d), to be split into ``out``
         if self.split is not None:

@@ -22,7 +22,8 @@ from sknet._standardizer import Standardizer
 
 Array = NDArray[np.floating]
 
-BLOCK_ELEMENTS = 1 << 18  # of X or of hidden units in flight when no minibatch sets it
+READY_BYTES = 1 << 26  # inputs of at most this size are made once a fit, not each step
+PART_ELEMENTS = 1 << 15  # of rows being gathered: their copies stay in the cache
 LARGEST_WEIGHT = 1e15  # beyond it predictions of any precision may overflow
 CLEARLY_BETTER, LATE_START = 0.99, 3  # than the class frequencies; times the patience
 MOST_RECOVERIES = 64  # halvings of the learning rate before training gives up
@@ -85,16 +86,17 @@ class Minibatches:
         self._y = data.y.copy()
         self._weight = data.weight.astype(standardizer.dtype)[:, :, np.newaxis]
         self._source_weight = self._weight.copy()
+        self._one_weight = bool((self._weight == self._weight.flat[0]).all())
+        self._scaled: dict[int, Array] = {}  # weights of a batch, by its size
         self._targets = np.empty((self.size, loss.n_outputs), standardizer.dtype)
-        self._scaled = np.empty_like(
-            self._weight, shape=self._weight[:, : self.size].shape
-        )
         if not sp.issparse(data.X):
-            self._raw = np.empty((self.size, d), data.X.dtype)
-            self._inputs = np.empty(
-                (self.size, d + standardizer.n_split), standardizer.dtype
-            )
-            self._scratch = np.empty_like(self._inputs)
+            n_inputs = d + standardizer.n_split
+            some = min(self.size, max(1, PART_ELEMENTS // n_inputs))
+            self._raw = np.empty((some, d), data.X.dtype)
+            self._scratch = np.empty((some, n_inputs), standardizer.dtype)
+            self._inputs = np.empty((self.size, n_inputs), standardizer.dtype)
+        with np.errstate(all="ignore"):  # what is too large is cut
+            self._ready = self._all_inputs()
 
     def __len__(self) -> int:
         return math.ceil(len(self._rows) / self.size)
@@ -104,6 +106,20 @@ class Minibatches:
         for start in range(0, len(self._rows), self.size):
             yield self._batch(slice(start, min(start + self.size, len(self._rows))))
 
+    def _all_inputs(self) -> "Inputs | None":
+        """The inputs for all rows, if they are small: else each step makes its own."""
+        X: Any = self.data.X
+        rows = self.data.rows
+        if sp.issparse(X):
+            small = X.nnz * (X.data.itemsize + X.indices.itemsize) <= READY_BYTES
+            return self.standardizer.sparse(X[rows])[0] if small else None
+        shape = len(rows), self._inputs.shape[1]
+        if math.prod(shape) * self._inputs.itemsize > READY_BYTES:
+            return None
+        ready = np.empty(shape, self._inputs.dtype)
+        self._write_inputs(rows, ready)
+        return ready
+
     def _shuffle(self) -> None:
         """Put rows, labels and weights in this pass's order: indices only, never X."""
         if self.rng is None:
@@ -111,28 +127,52 @@ class Minibatches:
         self._order[:] = np.arange(len(self._order))
         self.rng.shuffle(self._order)
         data, order = self.data, self._order
-        np.take(data.rows, order, out=self._rows, mode="clip")
         np.take(data.y, order, out=self._y, mode="clip")
-        np.take(self._source_weight, order, axis=1, out=self._weight, mode="clip")
+        if self._ready is None:
+            np.take(data.rows, order, out=self._rows, mode="clip")
+        if not self._one_weight:
+            np.take(self._source_weight, order, axis=1, out=self._weight, mode="clip")
 
     def _batch(self, part: slice) -> Batch:
-        rows = self._rows[part]
-        m = len(rows)
-        targets, weight = self._targets[:m], self._scaled[:, :m]
+        m = part.stop - part.start
+        targets = self._targets[:m]
         self.loss.encode(self._y[part], targets)
-        n = len(self._rows) if self.whole else m
-        np.multiply(self._weight[:, part], 1 / n, out=weight)
-        return Batch(self._order[part], self._gather(rows), targets, weight)
+        return Batch(self._order[part], self._gather(part), targets, self._weigh(part))
 
-    def _gather(self, rows: NDArray[np.intp]) -> Inputs:
-        """Network inputs for these rows of X."""
-        X, m = self.data.X, len(rows)
-        if sp.issparse(X):
-            return self.standardizer.sparse(X[rows])[0]
-        inputs, raw = self._inputs[:m], self._raw[:m]
-        np.take(X, rows, axis=0, out=raw, mode="clip")  # "raise" would buffer
-        self.standardizer.dense(raw, inputs, self._scratch[:m])
+    def _weigh(self, part: slice) -> Array:
+        """Weights of a batch, divided by the number of rows it is averaged over."""
+        m = part.stop - part.start
+        known = m in self._scaled
+        if not known:
+            self._scaled[m] = np.empty_like(self._weight[:, :m])
+        if not (known and self._one_weight):
+            n = len(self._rows) if self.whole else m
+            np.multiply(self._weight[:, part], 1 / n, out=self._scaled[m])
+        return self._scaled[m]
+
+    def _gather(self, part: slice) -> Inputs:
+        """Network inputs of a batch."""
+        if sp.issparse(self.data.X):
+            if self._ready is not None:
+                return self._ready[self._order[part]]
+            return self.standardizer.sparse(self.data.X[self._rows[part]])[0]
+        inputs = self._inputs[: part.stop - part.start]
+        if self._ready is None:
+            self._write_inputs(self._rows[part], inputs)
+        else:
+            # the method: for small batches np.take's own Python counts
+            self._ready.take(self._order[part], axis=0, out=inputs, mode="clip")
         return inputs
+
+    def _write_inputs(self, rows: NDArray[np.intp], out: Array) -> None:
+        """Write the network inputs for these rows of X, few at a time."""
+        some = len(self._raw)
+        for start in range(0, len(rows), some):
+            part = rows[start : start + some]
+            raw, scratch = self._raw[: len(part)], self._scratch[: len(part)]
+            # mode "raise" would buffer
+            np.take(self.data.X, part, axis=0, out=raw, mode="clip")
+            self.standardizer.dense(raw, out[start : start + some], scratch)
 
 
 class Monitor:

@@ -31,8 +31,9 @@ def problem(rng, n_members, n_classes, scale, n=50):
 @pytest.mark.parametrize("n_members", [1, 3])
 def test_loss_and_gradient_are_scikit_learns(rng, n_members, n_classes, scale):
     loss, raw, y, targets, weight = problem(rng, n_members, n_classes, scale)
-    gradient, scratch = np.empty_like(raw), np.empty((*raw.shape[:2], 1))
-    total = loss.loss_gradient(raw, targets, weight, gradient, scratch)
+    gradient, scratch = np.empty_like(raw), np.empty_like(raw)
+    row = np.empty((*raw.shape[:2], 1))
+    total = loss.loss_gradient(raw, targets, weight, gradient, scratch, row)
 
     theirs = HalfBinomialLoss()
     if n_classes > 2:
@@ -57,8 +58,9 @@ def test_one_row_of_weights_serves_all_members(rng, n_classes):
     shared = weight[:1]
     results = []
     for w in (shared, np.repeat(shared, 3, axis=0)):
-        gradient, scratch = np.empty_like(raw), np.empty((*raw.shape[:2], 1))
-        total = loss.loss_gradient(raw, targets, w, gradient, scratch)
+        gradient, scratch = np.empty_like(raw), np.empty_like(raw)
+        row = np.empty((*raw.shape[:2], 1))
+        total = loss.loss_gradient(raw, targets, w, gradient, scratch, row)
         results.append((total, gradient))
     assert results[0][0] == pytest.approx(results[1][0], rel=1e-14)
     np.testing.assert_array_equal(results[0][1], results[1][1])

@@ -321,9 +321,10 @@ def test_losses_at_logits_of_a_thousand():
         (SoftmaxCrossEntropy(2), softmax_logits, np.eye(2), 2000, [0, 0, 1, -1]),
     ]:
         raw, targets = np.array([logits]), np.array(targets)
-        gradient, scratch = np.empty_like(raw), np.empty((1, raw.shape[1], 1))
-        weight = np.ones_like(scratch)
-        assert loss.loss_gradient(raw, targets, weight, gradient, scratch) == total
+        gradient, scratch = np.empty_like(raw), np.empty_like(raw)
+        row = np.empty((1, raw.shape[1], 1))
+        weight = np.ones_like(row)
+        assert loss.loss_gradient(raw, targets, weight, gradient, scratch, row) == total
         assert_array_equal(gradient.ravel(), residual)
 
 
