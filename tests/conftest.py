@@ -1,8 +1,11 @@
-"""Seeds, threads, and what scikit-learn's array API checks ask of the environment."""
+"""Seeds, threads, and what SciPy and matplotlib are to find in the environment."""
 
 import os
 
-os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before SciPy is imported
+# before they are imported: what scikit-learn's array API checks ask of SciPy, and a
+# matplotlib that opens no window
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+os.environ["MPLBACKEND"] = "Agg"
 
 import numpy as np
 import pytest

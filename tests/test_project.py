@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +20,7 @@ from packaging.version import Version
 from threadpoolctl import threadpool_limits
 
 import sknet
-from sknet import TwoLayerClassifier
+from sknet import LossCurveDisplay, TwoLayerClassifier
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted((ROOT / "sknet").rglob("*.py"))
@@ -44,7 +45,7 @@ LAYERS = [
     {"_preparation", "_publishing"},
     {"_fitting"},
     {"_probabilities"},
-    {"_classifier"},
+    {"_classifier", "_plot"},
     {"__init__"},
 ]
 MAY_IMPORT_SKLEARN = set().union(*LAYERS[5:11])
@@ -52,6 +53,8 @@ MAY_IMPORT_SKLEARN = set().union(*LAYERS[5:11])
 LONGEST_MODULE = 500  # lines of all kinds
 LONGEST_FUNCTION = 50  # lines of code in the body
 OPTIONAL = {"matplotlib", "pandas", "polars", "torch"}
+
+PUBLIC_CLASSES = [LossCurveDisplay, TwoLayerClassifier]
 
 # a path that only one machine has: a home directory, a scratch directory, a drive
 PRIVATE_PATH = re.compile(
@@ -176,6 +179,11 @@ def test_scikit_learn_is_imported_only_at_the_edges(path):
     )
 
 
+def test_display_needs_nothing_of_the_package():
+    (path,) = [path for path in MODULES if path.stem == "_plot"]
+    assert "sknet" not in {name.split(".")[0] for name in imports_of(path)}
+
+
 # lengths
 
 
@@ -235,23 +243,29 @@ def documented_names(documented, title):
 
 
 def public_methods():
-    """Public methods that the class itself defines, by name."""
+    """Public methods that the public classes themselves define, by name."""
     return {
-        name: getattr(TwoLayerClassifier, name)
-        for name, value in vars(TwoLayerClassifier).items()
+        f"{public.__name__}.{name}": getattr(public, name)
+        for public in PUBLIC_CLASSES
+        for name, value in vars(public).items()
         if not name.startswith("_") and not isinstance(value, property)
     }
 
 
-def test_every_setting_is_documented_in_the_order_of_the_signature():
-    settings = list(inspect.signature(TwoLayerClassifier).parameters)
-    assert documented_names(TwoLayerClassifier, "Parameters") == settings
+@pytest.mark.parametrize("public", PUBLIC_CLASSES)
+def test_every_setting_is_documented_in_the_order_of_the_signature(public):
+    settings = list(inspect.signature(public).parameters)
+    assert documented_names(public, "Parameters") == settings
 
 
-def test_documented_defaults_are_those_of_the_signature():
-    signature = inspect.signature(TwoLayerClassifier).parameters
-    for names, kind in section(TwoLayerClassifier, "Parameters"):
-        assert "default=" in kind, f"{', '.join(names)}: no default=... in {kind!r}"
+@pytest.mark.parametrize("public", PUBLIC_CLASSES)
+def test_documented_defaults_are_those_of_the_signature(public):
+    signature = inspect.signature(public).parameters
+    for names, kind in section(public, "Parameters"):
+        if "default=" not in kind:
+            required = [signature[n].default is inspect.Parameter.empty for n in names]
+            assert all(required), f"{', '.join(names)}: no default=... in {kind!r}"
+            continue
         defaults = kind.partition("default=")[2].split(", ")
         for name, default in zip(names, defaults, strict=True):
             actual = signature[name].default
@@ -284,6 +298,14 @@ def test_fitted_attributes_are_those_in_the_docstring():
         if name.endswith("_") and not name.startswith("_")
     }
     assert fitted == set(documented_names(TwoLayerClassifier, "Attributes"))
+
+
+def test_attributes_of_a_drawn_display_are_those_in_the_docstring():
+    display = LossCurveDisplay(train_loss=[2.0, 1.0])
+    stored = set(vars(display))
+    plt.close(display.plot().figure_)
+    drawn = set(vars(display)) - stored
+    assert drawn == set(documented_names(LossCurveDisplay, "Attributes"))
 
 
 # the package as a whole

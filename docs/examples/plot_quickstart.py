@@ -39,7 +39,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from sknet import TwoLayerClassifier
+from sknet import LossCurveDisplay, TwoLayerClassifier
 
 try:
     import matplotlib
@@ -171,13 +171,9 @@ print(
 )
 
 if matplotlib is not None:
-    epochs = range(1, clf.n_iter_ + 1)
     figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
-    ax.plot(epochs, clf.loss_curve_, label="training rows")
-    ax.plot(epochs, clf.validation_loss_curve_, label="rows left out")
-    ax.axvline(clf.best_iter_, color="gray", linestyle=":", label="epoch kept")
-    ax.set(xlabel="epoch", ylabel="log-loss", yscale="log", title="Digits")
-    ax.legend()
+    LossCurveDisplay.from_estimator(clf, ax=ax)
+    ax.set(ylabel="Log-loss", yscale="log", title="Digits")
     figure.savefig(HERE / "loss_curve.png", dpi=120)
     print("Saved loss_curve.png next to this script")
 
