@@ -7,9 +7,11 @@ one-hot row for softmax outputs. For both links the gradient of the loss is ``p 
 target``.
 """
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
+from scipy.special import expit, log_expit, log_softmax, logsumexp
 
 Array = NDArray[np.floating]
 
@@ -100,9 +102,12 @@ class SoftmaxCrossEntropy:
 
     def __init__(self, n_classes: int) -> None:
         self.n_outputs = self.n_classes = n_classes
-        self._classes = np.arange(n_classes)
         self._one_hot: dict[np.dtype, Array] = {}  # by dtype, for few classes
         self._ones: dict[np.dtype, Array] = {}
+
+    @cached_property
+    def _classes(self) -> NDArray[np.intp]:
+        return np.arange(self.n_classes)
 
     def encode(self, y: NDArray[np.intp], out: Array) -> None:
         """Write class indices (n,) as one-hot targets (n, o)."""
@@ -166,7 +171,10 @@ class SoftmaxCrossEntropy:
 
     def mean_proba(self, raw: Array) -> Array:
         """Probabilities (n, o), averaged over the members."""
-        return softmax(raw, axis=2).mean(axis=0)
+        proba = raw - np.maximum.reduce(raw, axis=2, keepdims=True)
+        np.exp(proba, out=proba)
+        proba /= np.add.reduce(proba, axis=2, keepdims=True)
+        return proba[0] if len(proba) == 1 else proba.mean(axis=0)
 
     def log_mean_proba(self, raw: Array) -> Array:
         """Logarithm (n, o) of the members' averaged probabilities, always finite."""

@@ -12,6 +12,7 @@ same code.
 The loss is a sum over members, so each trains exactly as if it were alone.
 """
 
+from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -58,10 +59,12 @@ class Shape(NamedTuple):
     def views(self, flat: Array) -> Layers:
         """The blocks of ``flat`` (n_params,), without a copy."""
         d, h, o, k = self
-        ends = np.cumsum([d * k * h, k * h * o, k * h]).tolist()
-        W1, W2, b1, b2 = np.split(flat, ends)
+        W2, b1, b2 = d * k * h, k * h * (d + o), k * h * (d + o + 1)  # where they start
         return Layers(
-            W1.reshape(d, k * h), W2.reshape(k, h, o), b1, b2.reshape(k, 1, o)
+            flat[:W2].reshape(d, k * h),
+            flat[W2:b1].reshape(k, h, o),
+            flat[b1:b2],
+            flat[b2:].reshape(k, 1, o),
         )
 
     def member(self, flat: Array, j: int) -> Array:
@@ -161,17 +164,27 @@ class TwoLayerNetwork:
     ) -> None:
         self.shape = shape
         self.params = params
-        self.grads = np.empty_like(params)
         self.activation = activation
         self.loss = loss
         self.alpha = alpha
         self.dropout = dropout
         self.input_dropout = input_dropout
         self._layers = shape.views(self.params)
-        self._gradients = shape.views(self.grads)
         self._W2_back = self._layers.W2.transpose(0, 2, 1)
-        self._scratch = np.empty_like(params, shape=shape.n_weights if alpha else 0)
         self._workspaces: dict[int, Workspace] = {}
+
+    @cached_property
+    def grads(self) -> Array:
+        """Gradient by ``params``; not made where there is only prediction."""
+        return np.empty_like(self.params)
+
+    @cached_property
+    def _gradients(self) -> Layers:
+        return self.shape.views(self.grads)
+
+    @cached_property
+    def _scratch(self) -> Array:
+        return np.empty_like(self.params, shape=self.shape.n_weights)
 
     def start(
         self,

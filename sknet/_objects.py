@@ -25,10 +25,11 @@ def loss_for(n_classes):
 def fitted_shape(attributes):
     """The network's sizes, from an estimator's fitted attributes."""
     structure = attributes["_state"]["structure"]
+    n_classes = len(attributes["classes_"])
     return Shape(
         attributes["n_features_in_"] + len(attributes["split_columns_"]),
         structure["hidden_layer_size"],
-        loss_for(len(attributes["classes_"])).n_outputs,
+        1 if n_classes == 2 else n_classes,
         structure["n_estimators"],
     )
 

@@ -69,7 +69,8 @@ class ProbabilityMixin:
 
     def _predict_rows(self, X, reduction):
         """Rows of logits through one of the loss's maps, block by block."""
-        check_is_fitted(self)
+        if not self.__sklearn_is_fitted__():
+            check_is_fitted(self)  # finds the words
         X = _validation.check_X(self, X, reset=False)
         network, standardizer = _objects.fitted_network(vars(self))
         reduce = getattr(network.loss, reduction)

@@ -112,7 +112,8 @@ class Standardizer:
                 return self.sparse(X[rows])
             raw = np.array(X[rows], order="C")
             out = np.empty((len(raw), raw.shape[1] + self.n_split), self.dtype)
-            self.dense(raw, out, np.empty_like(out))
+            plain = self.split is None and self.squash is None
+            self.dense(raw, out, out if plain else np.empty_like(out))
         return out, None
 
     def dense(self, raw: NDArray, out: Array, scratch: Array) -> None:

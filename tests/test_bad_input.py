@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
+from sklearn import config_context
 from sklearn.exceptions import NotFittedError
 
 from sknet import TwoLayerClassifier
@@ -736,3 +737,44 @@ def test_an_interruption_is_not_turned_into_a_warning(X, y, monkeypatch):
     interrupt(lambda: clf.fit(X, y), monkeypatch, Monitor, "end_epoch", 1)
     assert clf.stop_reason_ == "interrupted"
     assert clf.n_iter_ == 1
+
+
+# ------------------------------------------------- the short way of a plain array
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bad", [[np.nan], [np.inf], [np.inf, -np.inf], [-np.inf]])
+def test_the_short_way_to_predict_sees_every_bad_number(X, y, dtype, bad):
+    clf = small_net().fit(X, y)
+    rows = X[:5].astype(dtype)
+    rows.flat[: len(bad)] = bad
+    for method in (clf.predict, clf.predict_proba, clf.decision_function):
+        with (
+            np.errstate(invalid="ignore"),  # scikit-learn's own sum, inf - inf
+            pytest.raises(ValueError, match=r"X contains (NaN|infinity)"),
+        ):
+            method(rows)
+    with config_context(assume_finite=True):
+        assert clf.predict_proba(rows).shape == (5, len(clf.classes_))
+
+
+def test_the_short_way_takes_numbers_whose_sum_is_not_finite(X, y):
+    clf = small_net().fit(X, y)
+    rows = np.full((4, X.shape[1]), np.finfo(np.float64).max)
+    assert np.isfinite(clf.predict_proba(rows)).all()
+
+
+def test_the_short_way_is_not_for_other_shapes_names_and_containers(X, y):
+    clf = small_net().fit(X, y)
+    with pytest.raises(ValueError, match="features"):
+        clf.predict(X[:, :-1])
+    with pytest.raises(ValueError, match="1D array"):
+        clf.predict(X[0])
+    with pytest.raises(ValueError, match="0 sample"):
+        clf.predict(X[:0])
+    expected = clf.predict_proba(X)
+    for same in (X.tolist(), np.asfortranarray(X), X.astype(">f8"), X[::-1][::-1]):
+        assert_array_equal(clf.predict_proba(same), expected)
+    named = small_net().fit(pd.DataFrame(X).add_prefix("c"), y)
+    with pytest.warns(UserWarning, match="feature names"):
+        named.predict(X)

@@ -27,15 +27,19 @@ def test_sgd_is_scikit_learns(rng, size, momentum, nesterov):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("betas", [(0.9, 0.999), (0.0, 0.5), (0.5, 0.0), (0.999, 0.9)])
 @pytest.mark.parametrize("size", [5, BLOCK + 17])
-def test_adam_is_scikit_learns(rng, size):
+def test_adam_is_scikit_learns(rng, size, betas):
+    """Also past the steps at which a moment's unit has become small."""
     ours, theirs = np.repeat(rng.normal(size=size)[np.newaxis], 2, axis=0)
-    optimizer = Adam(ours, **ADAM)
-    reference = AdamOptimizer([theirs], 0.01)
-    for _ in range(50):
-        optimizer.step(ours, quadratic_gradient(ours), 0.01)
-        reference.update_params([theirs], [quadratic_gradient(theirs)])
-        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-13)
+    settings = dict(zip(("beta_1", "beta_2"), betas, strict=True))
+    optimizer = Adam(ours, **ADAM | settings)
+    reference = AdamOptimizer([theirs], 0.01, **settings)
+    for _ in range(200):
+        grads = rng.normal(size=size)  # not the valley's: there rounding would grow
+        optimizer.step(ours, grads, 0.01)
+        reference.update_params([theirs], [grads])
+    np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize("n_decayed", [0, 3, BLOCK, BLOCK + 5])

@@ -14,7 +14,7 @@ from sknet._network import Shape, TwoLayerNetwork
 from sknet._optimizers import SGD, Adam, ScalingLayerAdam
 from sknet._prediction import ValidationLoss, predict_rows
 from sknet._schedules import Adaptive, Constant
-from sknet._standardizer import Standardizer
+from sknet._standardizer import Split, Standardizer
 from sknet._training import (
     MOST_RECOVERIES,
     Dataset,
@@ -55,6 +55,15 @@ def make_adam(network):
     return Adam(network.params, **ADAM)
 
 
+@pytest.fixture(params=["ready", "made each step"])
+def inputs_are(request, monkeypatch):
+    """Small inputs are made once a fit; here they may be too large for that."""
+    if request.param != "ready":
+        monkeypatch.setattr("sknet._training.READY_BYTES", 0)
+        monkeypatch.setattr("sknet._training.PART_ELEMENTS", 1_000)
+
+
+@pytest.mark.usefixtures("inputs_are")
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
 @pytest.mark.parametrize("size", [1, 7, 50, 1000])
 def test_every_row_comes_once_a_pass_with_its_label_and_weight(rng, size, kind):
@@ -96,6 +105,30 @@ def test_whole_averages_over_all_rows(rng):
     np.testing.assert_allclose(np.concatenate(weights, axis=1), 1 / 50)
 
 
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_inputs_are_the_same_made_once_or_each_step(rng, monkeypatch, kind):
+    data = make_dataset(rng, n=200, d=30)
+    if kind == "sparse":
+        data = data._replace(X=sp.csr_array(data.X * (rng.random(data.X.shape) < 0.2)))
+    columns = np.array([0, 3, 17])
+    split = None if kind == "sparse" else Split(columns, np.full(3, 0.4))
+    mean = np.zeros(30) if kind == "sparse" else rng.normal(size=30)
+    standardizer = Standardizer(mean, rng.uniform(1, 2, size=30), 3.0, "f4", split)
+
+    def inputs():
+        batches = Minibatches(
+            data, standardizer, SoftmaxCrossEntropy(3), 64, np.random.default_rng(0)
+        )
+        parts = [batch.X.copy() for batch in batches]
+        return np.vstack([x.toarray() if sp.issparse(x) else x for x in parts])
+
+    once = inputs()
+    monkeypatch.setattr("sknet._training.READY_BYTES", 0)
+    monkeypatch.setattr("sknet._training.PART_ELEMENTS", 100)
+    np.testing.assert_array_equal(inputs(), once)
+
+
+@pytest.mark.usefixtures("inputs_are")
 @pytest.mark.parametrize("n_classes", [2, 10])
 @pytest.mark.parametrize(
     "options", [{}, {"dropout": 0.2}, {"input_dropout": 0.2}, {"alpha": 0.1}]
