@@ -91,6 +91,7 @@ class Block(NamedTuple):
     dropped: Array  # (m, k, h)
     d_flat: Array  # (m * k * h,)
     d_by_member: Array  # (m, k, h)
+    d_raw: Array  # (m, k, o)
     mask: NDArray[np.bool_]  # (m * k * h,)
     keep: Array  # (m, 1, h); empty without dropout
 
@@ -130,6 +131,7 @@ class Workspace:
             self.dropped[part].reshape(-1, k, h),
             d_hidden.reshape(-1),
             d_hidden.reshape(-1, k, h),
+            self.d_raw.transpose(1, 0, 2)[part],
             mask[: hidden.size],
             self.keep[part],
         )
@@ -170,7 +172,8 @@ class TwoLayerNetwork:
         self.dropout = dropout
         self.input_dropout = input_dropout
         self._layers = shape.views(self.params)
-        self._W2_back = self._layers.W2.transpose(0, 2, 1)
+        self._W2_back = self._layers.W2.transpose(0, 2, 1)  # (k, o, h)
+        self._W2_row = self._layers.W2.transpose(2, 0, 1)  # (o, k, h)
         self._workspaces: dict[int, Workspace] = {}
 
     @cached_property
@@ -282,11 +285,12 @@ class TwoLayerNetwork:
 
         np.matmul(work.dropped_back, work.d_raw, out=dW2)
         np.add.reduce(work.d_raw, axis=1, keepdims=True, out=db2)
-        if self.shape.n_outputs == 1:  # an outer product: broadcasting beats matmul
-            np.multiply(work.d_raw, self._W2_back, out=work.d_hidden_by_member)
-        else:
+        one_output = self.shape.n_outputs == 1
+        if not one_output:
             np.matmul(work.d_raw, self._W2_back, out=work.d_hidden_by_member)
         for block in work.blocks:
+            if one_output:  # an outer product: broadcasting beats matmul
+                np.multiply(block.d_raw, self._W2_row, out=block.d_by_member)
             if self.dropout:
                 np.multiply(block.d_by_member, block.keep, out=block.d_by_member)
             self.activation.backward(block.hidden_flat, block.d_flat, block.mask)
