@@ -41,7 +41,7 @@ LAYERS = [
     {"_crossfit"},
     {"_columns", "_objects", "_reporting", "_validation"},
     {"_rows"},
-    {"_preparation", "_publishing"},
+    {"_preparation", "_publishing", "_session"},
     {"_fitting"},
     {"_probabilities"},
     {"_classifier"},
