@@ -22,7 +22,7 @@ from sknet._preparation import (
     prepare,
     prepare_batch,
 )
-from sknet._publishing import Outcome, Temperatures, optimizer_kind, published
+from sknet._publishing import Outcome, Temperatures, optimizer_kind, progress, published
 from sknet._rows import fold_of_rows
 from sknet._schedules import Constant
 from sknet._session import Session
@@ -37,7 +37,7 @@ from sknet._training import (
 FULL_BATCH_ELEMENTS = 1 << 20  # of a block's widest array, for L-BFGS
 
 
-def fit(settings, labelled, classes, validation, previous):
+def fit(settings, labelled, classes, validation, previous, callbacks):
     """Train for ``max_iter`` epochs; returns the fitted attributes and an interruption.
 
     Parameters
@@ -50,6 +50,8 @@ def fit(settings, labelled, classes, validation, previous):
         A given validation set.
     previous : dict or None
         Attributes of the fit that a warm start continues.
+    callbacks : Callbacks or NoCallbacks
+        Are told of the fit and of each epoch.
     """
     settings = SimpleNamespace(**vars(settings))
     settings.asked_to_stop_early = settings.early_stopping is True
@@ -73,7 +75,7 @@ def fit(settings, labelled, classes, validation, previous):
     if validation is not None:
         held_out = given_validation(settings, validation, classes, prepared)
     run = run_lbfgs if settings.solver == "lbfgs" else run_stochastic
-    outcome = run(session, held_out)
+    task, outcome = run(session, held_out, partial(callbacks.begin, "fit"))
     if outcome.interruption is None:
         _reporting.warn_if_in_trouble(
             settings, outcome, prepared.data, held_out, len(classes)
@@ -83,10 +85,10 @@ def fit(settings, labelled, classes, validation, previous):
         _reporting.warn_no_folds(settings, validation, prepared.sizes.n_estimators)
     elif settings.store_oof_proba:
         attributes["oof_proba_"] = _oof_proba(session, outcome, labelled.X)
-    return attributes, outcome.interruption
+    return attributes, _end(task, outcome, attributes)
 
 
-def partial_fit(settings, labelled, classes, previous):
+def partial_fit(settings, labelled, classes, previous, callbacks):
     """Train for exactly one pass at a constant rate; returns as ``fit`` does."""
     settings = SimpleNamespace(**vars(settings))
     settings.max_iter, settings.early_stopping = 1, False
@@ -104,16 +106,18 @@ def partial_fit(settings, labelled, classes, previous):
         seen=session.state.get("seen") and Seen(*session.state["seen"]),
     )
     session.bind(prepared)
-    outcome = run_stochastic(session, None)
+    begin = partial(callbacks.begin, "partial_fit")
+    task, outcome = run_stochastic(session, None, begin)
     if outcome.n_recoveries:
         _reporting.warn_of_divergence(settings, outcome)
     attributes = published(session, outcome)
-    return attributes, outcome.interruption
+    return attributes, _end(task, outcome, attributes)
 
 
-def run_stochastic(session, held_out):
-    """Minibatch training of all members together."""
+def run_stochastic(session, held_out, begin):
+    """Minibatch training of all members together; returns its task and its outcome."""
     settings, prepared = session.settings, session.prepared
+    task = begin(settings.max_iter)
     network = session.network(
         session.first_params(),
         penalized=settings.solver == "sgd",
@@ -127,6 +131,7 @@ def run_stochastic(session, held_out):
     monitor = _monitor(session, network, validate, schedule, held_out)
     monitor.on_best = out_of_fold and out_of_fold.keep
     outcome = partial(_outcome, session, network, optimizer, monitor, out_of_fold)
+    _follow(session, task, monitor, outcome)
     interruption, n_recoveries = None, 0
     try:
         with np.errstate(all="ignore"):
@@ -149,7 +154,7 @@ def run_stochastic(session, held_out):
             network.params[:] = monitor.best_params
             optimizer.reset()
     _reporting.stopped(settings.verbose, monitor)
-    return outcome(n_recoveries, interruption)
+    return task, outcome(n_recoveries, interruption)
 
 
 def _outcome(
@@ -175,14 +180,19 @@ def _outcome(
     )
 
 
-def run_lbfgs(session, held_out):
+def run_lbfgs(session, held_out, begin):
     """Full-batch training, one member at a time: a line search couples them."""
     k, settings = session.shape.n_members, session.settings
+    task = begin(k if k > 1 else settings.max_iter)
     start, monitors, stop_reason, interruption = session.first_params(), [], None, None
     try:
         for j in range(k):
-            _train_member(session, j, start, monitors, held_out)
+            own = task.begin("member", settings.max_iter) if k > 1 else task
+            _train_member(session, j, start, monitors, held_out, own)
             _reporting.stopped(settings.verbose, monitors[-1])
+            if k > 1 and _end_member(session, own, monitors):
+                stop_reason = "callback"
+                break
     except KeyboardInterrupt as error:
         monitors = [monitor for monitor in monitors if monitor.best_epoch]
         if not monitors:
@@ -190,10 +200,10 @@ def run_lbfgs(session, held_out):
         stop_reason = monitors[-1].stop_reason = "interrupted"
         interruption = error
         _reporting.stopped(settings.verbose, monitors[-1])
-    return _joint_outcome(session, monitors, stop_reason, interruption)
+    return task, _joint_outcome(session, monitors, stop_reason, interruption)
 
 
-def _train_member(session, j, start, monitors, held_out):
+def _train_member(session, j, start, monitors, held_out, task):
     """Train member j alone; its monitor joins those of the members before it."""
     shape, prepared = session.shape, session.prepared
     network = session.network(shape.member(start, j), shape._replace(n_members=1))
@@ -201,6 +211,7 @@ def _train_member(session, j, start, monitors, held_out):
     validate = _validation_loss(session, network, held_out)
     monitor = _monitor(session, network, validate, Constant(0.0), held_out)
     monitors.append(monitor)
+    _follow(session, task, monitor, partial(_joint_outcome, session, monitors))
     batches = _minibatches(session, j)
     settings = session.settings
     with np.errstate(all="ignore"):
@@ -247,6 +258,34 @@ def _minibatches(session, j=None):
         size = max(256, FULL_BATCH_ELEMENTS // widest)
     rng = session.rngs["shuffle"] if settings.shuffle and not whole else None
     return Minibatches(data, session.standardizer, session.loss, size, rng, whole=whole)
+
+
+def _follow(session, task, monitor, outcome):
+    """Let callbacks follow the epochs; ``outcome()`` is that of stopping now."""
+    task.follow(
+        monitor,
+        lambda: progress(session, monitor.history()),
+        lambda: published(session, outcome()),
+    )
+
+
+def _end_member(session, task, monitors):
+    """True if a callback asks to leave the other members untrained."""
+    return task.end(
+        lambda: progress(session, mean_history([m.history() for m in monitors])),
+        lambda: published(session, _joint_outcome(session, monitors)),
+    )
+
+
+def _end(task, outcome, attributes):
+    """Tell callbacks that all is done; returns an interruption, if there was one."""
+    if outcome.interruption is not None:
+        return outcome.interruption
+    try:
+        task.end(lambda: attributes, lambda: attributes)
+    except KeyboardInterrupt as error:  # what has been learnt is not lost
+        return error
+    return None
 
 
 def _oof_proba(session, outcome, X):
