@@ -8,7 +8,7 @@ call that fails leaves the estimator as it was.
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
-from sknet import _fitting, _objects, _validation
+from sknet import _callbacks, _fitting, _objects, _validation
 from sknet._probabilities import ProbabilityMixin
 
 
@@ -22,7 +22,9 @@ def _trains_in_batches(estimator):
     return True
 
 
-class TwoLayerClassifier(ProbabilityMixin, ClassifierMixin, BaseEstimator):
+class TwoLayerClassifier(
+    _callbacks.CallbackSupportMixin, ProbabilityMixin, ClassifierMixin, BaseEstimator
+):
     r"""Classifier with one hidden layer, scaled inputs and several members at once.
 
     ``n_estimators`` networks with one hidden layer each are trained at once on the
@@ -195,7 +197,7 @@ class TwoLayerClassifier(ProbabilityMixin, ClassifierMixin, BaseEstimator):
         Its lowest value.
     stop_reason_ : str
         Why training ended: 'max_iter', 'no_improvement', 'converged', 'line_search',
-        'diverged' or 'interrupted'.
+        'diverged', 'callback' or 'interrupted'.
 
     References
     ----------
@@ -351,13 +353,10 @@ class TwoLayerClassifier(ProbabilityMixin, ClassifierMixin, BaseEstimator):
         )
         if not self.standardize:
             _validation.warn_about_scales(labelled.X)
-        attributes, interruption = _fitting.fit(
-            settings,
-            labelled,
-            classes,
-            validation,
-            previous,
-        )
+        with _callbacks.followed(stand_in, classes, X, y, sample_weight) as callbacks:
+            attributes, interruption = _fitting.fit(
+                settings, labelled, classes, validation, previous, callbacks
+            )
         self._publish(stand_in, classes, attributes, interruption)
         return self
 
@@ -404,12 +403,10 @@ class TwoLayerClassifier(ProbabilityMixin, ClassifierMixin, BaseEstimator):
         classes = _validation.classes_of_stream(classes, known)
         classes, labelled = _validation.encode(labelled, classes)
         _validation.check_class_weight(self.class_weight, classes, labelled)
-        attributes, interruption = _fitting.partial_fit(
-            settings,
-            labelled,
-            classes,
-            previous,
-        )
+        with _callbacks.followed(stand_in, classes, X, y, sample_weight) as callbacks:
+            attributes, interruption = _fitting.partial_fit(
+                settings, labelled, classes, previous, callbacks
+            )
         self._publish(stand_in, classes, attributes, interruption)
         return self
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sknet._columns import ColumnStatistics, column_statistics
+from sknet._crossfit import member_weights
 from sknet._objects import Sizes, sizes_for
 from sknet._rows import (
     DistinctRows,
@@ -37,9 +38,22 @@ class Prepared(NamedTuple):
     seen: "Seen"
     sizes: Sizes
 
+    def member_data(self, j=None):
+        """The training rows with the weights that members give them, or member j."""
+        if self.fold is None:
+            return self.data
+        weight = member_weights(self.data.weight, self.fold, self.sizes.n_estimators)
+        return self.data._replace(weight=weight if j is None else weight[j : j + 1])
+
+    def own_fold(self, j):
+        """The rows that member j does not train on; None if there are none."""
+        X, rows, y, weight = self.data
+        own = np.flatnonzero(self.fold == j)
+        return Dataset(X, rows[own], y[own], weight[:, own]) if len(own) else None
+
     def judged_by(self, n_members):
         """Leave unjudged the folds of all but the first members, if there are folds."""
-        if self.fold is None:
+        if self.fold is None or n_members == self.sizes.n_estimators:
             return self
         fold = np.where(self.fold < n_members, self.fold, -1)
         return self._replace(fold=fold, split=None)
@@ -58,6 +72,26 @@ class Seen(NamedTuple):
         share = new.n_rows / n_rows
         mean_weight = self.mean_weight + share * (new.mean_weight - self.mean_weight)
         return Seen(n_rows, mean_weight, self.class_counts + new.class_counts)
+
+
+def in_reach(labelled, exponent=None):
+    """Scale extreme weights: only ratios count, and their squares must be finite.
+
+    The scale is a power of two, exact; its exponent is returned too, for a stream has
+    the same one throughout.
+    """
+    weight = labelled.sample_weight
+    if exponent is None:
+        exponent = int(np.frexp(weight.max())[1])
+        exponent = exponent if abs(exponent) > 300 else 0
+    with np.errstate(over="ignore", under="ignore"):
+        weight = np.ldexp(weight, -exponent)
+    if not 1e-150 < weight.max() < 1e150:
+        raise ValueError(
+            "sample_weight is too far from the weights of the calls before: only "
+            f"ratios count, but the largest is {labelled.sample_weight.max():g}."
+        )
+    return labelled._replace(sample_weight=weight), exponent
 
 
 def prepare(
@@ -160,6 +194,16 @@ def prepare_batch(
         seen,
         sizes or sizes_for(settings, len(distinct.rows)),
     )
+
+
+def given_validation(settings, validation, classes, prepared):
+    """The rows of a given validation set, weighted as the training rows are."""
+    X, y, weight = validation
+    counts = prepared.seen.class_counts
+    weight = weight * class_weights(settings.class_weight, classes, counts)[y]
+    if not weight.any():
+        raise ValueError("class_weight gives every row of y_val the weight zero.")
+    return Dataset(X, np.arange(X.shape[0]), y, weight[np.newaxis])
 
 
 def _distinct(labelled, n_classes):

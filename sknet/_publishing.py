@@ -10,6 +10,8 @@ from sknet._training import History
 # beside the sizes: what weights cannot be carried over if it changes
 STRUCTURE = ("activation", "standardize", "squash", "split_inputs")
 
+LONGEST_CURVE = 100  # losses kept by partial_fit, whose calls have no end
+
 
 class Temperatures(NamedTuple):
     """What logits are divided by: of each member alone, and of their mean."""
@@ -28,6 +30,8 @@ class Outcome(NamedTuple):
     temperatures: Temperatures
     n_recoveries: int
     interruption: KeyboardInterrupt | None
+    fold: np.ndarray | None  # (n,) the member that judges each row; -1: none does
+    split: int | None  # names the rows left out, if weights to go on from know them
 
 
 def optimizer_kind(settings):
@@ -35,30 +39,38 @@ def optimizer_kind(settings):
     return settings.solver, settings.solver == "adam" and settings.scaling_layer
 
 
-def published(session, outcome, *, keep_state, longest=None):
+def published(session, outcome):
     """Fitted attributes, by name; ``_state`` is what a later fit continues with."""
-    history, statistics = outcome.history, session.prepared.statistics
-    old = session.previous or {}
-    n_before = old.get("n_iter_", 0)
-    curve = [*old.get("loss_curve_", []), *history.loss_curve]
-    validation_curve = _validation_curve(session, history)
-    if longest:
-        validation_curve = validation_curve and validation_curve[-longest:]
+    statistics = session.prepared.statistics
     return {
         "_params": outcome.best_params.astype(session.output_dtype, copy=False),
-        "_state": _next_state(session, outcome, keep_state),
-        "n_iter_": n_before + len(history.loss_curve),
-        "best_iter_": n_before + history.best_epoch,
-        "stop_reason_": history.stop_reason,
-        "loss_curve_": curve[-longest:] if longest else curve,
-        "validation_loss_curve_": validation_curve,
-        "best_validation_loss_": _best_validation_loss(session, history),
+        "_state": _next_state(session, outcome),
+        **progress(session, outcome.history),
+        "stop_reason_": outcome.history.stop_reason,
         "oof_proba_": None,
         "temperature_": outcome.temperatures.of_mean,
         "mean_": None if statistics is None else statistics.centre,
         "scale_": None if statistics is None else statistics.scale,
         "split_columns_": session.split_columns,
         "split_offset_": session.split_offset,
+    }
+
+
+def progress(session, history):
+    """The attributes that every epoch changes, over all runs."""
+    old = session.previous or {}
+    n_before = old.get("n_iter_", 0)
+    curve = [*old.get("loss_curve_", []), *history.loss_curve]
+    validation_curve = _validation_curve(session, history)
+    if session.stream:
+        curve = curve[-LONGEST_CURVE:]
+        validation_curve = validation_curve and validation_curve[-LONGEST_CURVE:]
+    return {
+        "n_iter_": n_before + len(history.loss_curve),
+        "best_iter_": n_before + history.best_epoch,
+        "loss_curve_": curve,
+        "validation_loss_curve_": validation_curve,
+        "best_validation_loss_": _best_validation_loss(session, history),
     }
 
 
@@ -81,7 +93,7 @@ def _best_validation_loss(session, history):
     return history.best_loss if decides else min(history.validation_loss_curve)
 
 
-def _next_state(session, outcome, keep_state):
+def _next_state(session, outcome):
     """Plain data to continue from; the moments only if that is foreseen."""
     prepared, statistics = session.prepared, session.prepared.statistics
     structure = {name: getattr(session.settings, name) for name in STRUCTURE}
@@ -93,13 +105,13 @@ def _next_state(session, outcome, keep_state):
         },
         "structure": {**prepared.sizes._asdict(), **structure},
         "seen": tuple(prepared.seen),
-        "split": prepared.split or 0,
+        "split": outcome.split or 0,
         "weight_exponent": session.weight_exponent,
         "sparse": session.sparse,
     }
     if statistics is not None:
         state["statistics"] = tuple(statistics)
-    if keep_state:
+    if session.stream or session.settings.warm_start:
         state["params"] = outcome.last_params
         state["optimizer_kind"] = optimizer_kind(session.settings)
         state["optimizer"] = outcome.optimizer

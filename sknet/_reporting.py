@@ -23,6 +23,7 @@ REASONS = {
     "converged": "the gradient or the improvement is within the tolerance",
     "line_search": "L-BFGS's line search found no lower point",
     "diverged": "the loss stayed non-finite at ever lower learning rates",
+    "callback": "a callback asked for it",
     "interrupted": "interrupted by the user",
 }
 
@@ -65,6 +66,8 @@ def warn_if_in_trouble(settings, outcome, data, held_out, n_classes):
     if history.stop_reason == "diverged" or outcome.n_recoveries:
         warn_of_divergence(settings, outcome, stacklevel=5)
         return
+    if history.stop_reason == "callback":
+        return  # who stops early knows what has been learnt
     of_prior = prior_loss(settings, data, held_out, n_classes)
     no_better = history.best_loss >= (1 - NO_BETTER) * of_prior
     if of_prior > SMALLEST_PRIOR_LOSS and no_better:

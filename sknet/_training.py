@@ -203,6 +203,12 @@ class Monitor:
         at a lower rate. A finite number of them is not cut short.
     report : callable or None
         Called as ``report(epoch, train_loss, validation_loss)``.
+
+    Attributes
+    ----------
+    on_begin, on_end : callable or None
+        Called when an epoch begins and when all is recorded; True of the latter asks to
+        stop.
     """
 
     def __init__(
@@ -227,6 +233,8 @@ class Monitor:
         self.on_best = on_best
         self.on_plateau = on_plateau
         self.report = report
+        self.on_begin: Callable[[], object] | None = None
+        self.on_end: Callable[[], bool] | None = None
         self.loss_curve: list[float] = []
         self.validation_loss_curve: list[float] = []
         self.best_loss = math.inf
@@ -241,6 +249,11 @@ class Monitor:
     def n_epochs(self) -> int:
         """Epochs finished."""
         return len(self.loss_curve)
+
+    def begin_epoch(self) -> None:
+        """An epoch begins; said again while it lasts, it changes nothing."""
+        if self.on_begin is not None:
+            self.on_begin()
 
     def end_epoch(self, train_loss: float) -> bool:
         """Record an epoch; True if training should stop."""
@@ -260,7 +273,11 @@ class Monitor:
                 self.on_best()
         if self.report is not None:
             self.report(self.n_epochs, train_loss, validation_loss)
-        return self._out_of_patience(watched)
+        stop = self._out_of_patience(watched)
+        if self.on_end is not None and self.on_end() and not stop:
+            self.stop_reason = "callback"
+            return True
+        return stop
 
     def _out_of_patience(self, watched: float) -> bool:
         self._epochs_waited += 1
@@ -371,6 +388,7 @@ def fit_stochastic(
     good = _LastGood(network.params)
     step = first_step
     for _ in range(max_iter):
+        monitor.begin_epoch()
         loss = None
         while loss is None:
             if good.n_recoveries >= MOST_RECOVERIES:
@@ -435,6 +453,7 @@ def fit_lbfgs(
     only = list(batches) if len(batches) == 1 else None
 
     def _objective(theta: Array) -> tuple[float, Array]:
+        monitor.begin_epoch()  # only here does SciPy show that an iteration is to come
         network.params[:] = theta
         loss = network.penalty()
         total_grads.fill(0)
