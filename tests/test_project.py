@@ -48,9 +48,9 @@ LAYERS = [
     {"_fitting"},
     {"_persistence", "_probabilities"},
     {"_classifier", "_plot"},
-    {"__init__"},
+    {"__init__", "onnx"},
 ]
-MAY_IMPORT_SKLEARN = set().union(*LAYERS[5:11])
+MAY_IMPORT_SKLEARN = {"onnx"}.union(*LAYERS[5:11])
 
 LONGEST_MODULE = 500  # lines of all kinds
 LONGEST_FUNCTION = 50  # lines of code in the body
@@ -339,7 +339,7 @@ def test_every_example_is_run():
         for test in doctest.DocTestFinder().find(importlib.import_module(name))
         if test.examples
     }
-    assert written
+    assert len(written) >= 2
     assert found == written, (
         f"no doctest runs {[text[:40] for text in written - found]}"
     )
@@ -359,7 +359,7 @@ def packages_loaded_by(statement):
     return {name.split(".")[0] for name in answer.stdout.split()}
 
 
-@pytest.mark.parametrize("statement", ["import sknet"])
+@pytest.mark.parametrize("statement", ["import sknet", "import sknet.onnx"])
 def test_import_loads_no_optional_package(statement):
     # scikit-learn loads pandas by itself where that is installed
     added = packages_loaded_by(statement) - packages_loaded_by("import sklearn.base")
