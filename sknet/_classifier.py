@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
 from sknet import _callbacks, _fitting, _objects, _validation
+from sknet._persistence import VersionMixin
 from sknet._probabilities import ProbabilityMixin
 
 
@@ -23,7 +24,11 @@ def _trains_in_batches(estimator):
 
 
 class TwoLayerClassifier(
-    _callbacks.CallbackSupportMixin, ProbabilityMixin, ClassifierMixin, BaseEstimator
+    _callbacks.CallbackSupportMixin,
+    ProbabilityMixin,
+    VersionMixin,
+    ClassifierMixin,
+    BaseEstimator,
 ):
     r"""Classifier with one hidden layer, scaled inputs and several members at once.
 
@@ -221,6 +226,9 @@ class TwoLayerClassifier(
     >>> bool(clf.score(X_test, y_test) > 0.95)
     True
     """
+
+    # saved models name the class by it, and are to survive a change of private modules
+    __module__ = "sknet"
 
     def __init__(
         self,

@@ -74,11 +74,11 @@ class Standardizer:
         self._constants: dict[np.dtype, tuple[Array, Array]] = {}
         if split is not None:
             assert mean is not None
-            self._lowest = np.full(len(mean), -np.inf, self.dtype)
-            self._lowest[split.columns] = 0
-            self._offset = split.offset.astype(self.dtype)
-            self._all_offsets = np.zeros(len(mean), self.dtype)
-            self._all_offsets[split.columns] = self._offset
+            self.lowest = np.full(len(mean), -np.inf, self.dtype)
+            self.lowest[split.columns] = 0
+            self.offset = split.offset.astype(self.dtype)
+            self.all_offsets = np.zeros(len(mean), self.dtype)
+            self.all_offsets[split.columns] = self.offset
 
     @property
     def n_split(self) -> int:
@@ -131,7 +131,7 @@ class Standardizer:
         if self.split is not None:
             whole, columns = _parts(scratch, raw.shape)
         work = working_dtype(raw.dtype)
-        mean, factor = self._in_dtype(work)
+        mean, factor = self.in_dtype(work)
         if raw.dtype == work:
             centred = raw
         elif self.dtype == work:
@@ -144,10 +144,10 @@ class Standardizer:
         if self.split is not None:
             upper, lower = out[:, : raw.shape[1]], out[:, raw.shape[1] :]
             np.take(whole, self.split.columns, axis=1, out=columns, mode="clip")
-            np.maximum(whole, self._lowest, out=upper)
-            upper -= self._all_offsets
+            np.maximum(whole, self.lowest, out=upper)
+            upper -= self.all_offsets
             np.minimum(columns, 0, out=lower)
-            lower += self._offset
+            lower += self.offset
         self._squash(out, scratch)
 
     def sparse(self, X: sp.csr_array) -> tuple[sp.csr_array, Array | None]:
@@ -161,7 +161,7 @@ class Standardizer:
         if self.mean is None:
             values = np.clip(X.data.astype(self.dtype), -RAW_LIMIT, RAW_LIMIT)
             return _with_data(X, values), None
-        mean, factor = self._in_dtype(working_dtype(X.dtype))
+        mean, factor = self.in_dtype(working_dtype(X.dtype))
         if not self.mean.any():
             z = self._limited(X.data * factor[X.indices])
             self._squash(z, np.empty_like(z))
@@ -187,7 +187,7 @@ class Standardizer:
     def _upper(self, z: Array, columns: NDArray[np.integer]) -> Array:
         """The first input of these columns for standardized values."""
         if self.split is not None:
-            z = np.maximum(z, self._lowest[columns]) - self._all_offsets[columns]
+            z = np.maximum(z, self.lowest[columns]) - self.all_offsets[columns]
         else:
             z = z.copy()
         self._squash(z, np.empty_like(z))
@@ -195,7 +195,7 @@ class Standardizer:
 
     def _lower(self, z: Array, columns: NDArray[np.integer]) -> Array:
         """The second one; of no meaning for columns that have none."""
-        z = np.minimum(z, 0) + self._all_offsets[columns]
+        z = np.minimum(z, 0) + self.all_offsets[columns]
         self._squash(z, np.empty_like(z))
         return z
 
@@ -213,7 +213,7 @@ class Standardizer:
         np.sqrt(scratch, out=scratch)
         z /= scratch
 
-    def _in_dtype(self, dtype: np.dtype) -> tuple[Array, Array]:
+    def in_dtype(self, dtype: np.dtype) -> tuple[Array, Array]:
         """Mean and 1 / scale in ``dtype``, both finite."""
         if dtype not in self._constants:
             assert self.mean is not None and self.scale is not None

@@ -2,6 +2,8 @@
 
 import ast
 import contextlib
+import doctest
+import importlib
 import inspect
 import io
 import itertools
@@ -44,15 +46,24 @@ LAYERS = [
     {"_rows"},
     {"_preparation", "_publishing", "_session"},
     {"_fitting"},
-    {"_probabilities"},
+    {"_persistence", "_probabilities"},
     {"_classifier", "_plot"},
-    {"__init__"},
+    {"__init__", "onnx"},
 ]
-MAY_IMPORT_SKLEARN = set().union(*LAYERS[5:11])
+MAY_IMPORT_SKLEARN = {"onnx"}.union(*LAYERS[5:11])
 
 LONGEST_MODULE = 500  # lines of all kinds
 LONGEST_FUNCTION = 50  # lines of code in the body
-OPTIONAL = {"matplotlib", "pandas", "polars", "torch"}
+OPTIONAL = {
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "polars",
+    "skl2onnx",
+    "skops",
+    "torch",
+}
 
 PUBLIC_CLASSES = [LossCurveDisplay, TwoLayerClassifier]
 
@@ -308,6 +319,32 @@ def test_attributes_of_a_drawn_display_are_those_in_the_docstring():
     assert drawn == set(documented_names(LossCurveDisplay, "Attributes"))
 
 
+def examples_in(path):
+    """Docstrings of a module, its classes and functions that hold an example."""
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef
+    nodes = (
+        node for node in ast.walk(ast.parse(read(path))) if isinstance(node, documented)
+    )
+    docstrings = (ast.get_docstring(node) or "" for node in nodes)
+    return {docstring for docstring in docstrings if ">>>" in docstring}
+
+
+def test_every_example_is_run():
+    # doctest leaves out what says that it comes from another module
+    written = set().union(*map(examples_in, MODULES))
+    names = (f"sknet.{path.stem}".removesuffix(".__init__") for path in MODULES)
+    found = {
+        inspect.cleandoc(test.docstring)
+        for name in names
+        for test in doctest.DocTestFinder().find(importlib.import_module(name))
+        if test.examples
+    }
+    assert len(written) >= 2
+    assert found == written, (
+        f"no doctest runs {[text[:40] for text in written - found]}"
+    )
+
+
 # the package as a whole
 
 
@@ -322,13 +359,12 @@ def packages_loaded_by(statement):
     return {name.split(".")[0] for name in answer.stdout.split()}
 
 
-def test_import_loads_no_optional_package():
+@pytest.mark.parametrize("statement", ["import sknet", "import sknet.onnx"])
+def test_import_loads_no_optional_package(statement):
     # scikit-learn loads pandas by itself where that is installed
-    added = packages_loaded_by("import sknet") - packages_loaded_by(
-        "import sklearn.base"
-    )
+    added = packages_loaded_by(statement) - packages_loaded_by("import sklearn.base")
     assert "sknet" in added
-    assert not added & OPTIONAL, f"import sknet loads {added & OPTIONAL}"
+    assert not added & OPTIONAL, f"{statement} loads {added & OPTIONAL}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)

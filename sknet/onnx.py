@@ -1,0 +1,211 @@
+"""A fitted estimator as an ONNX graph, by way of skl2onnx: optional, on request.
+
+The graph has the steps of ``predict_proba``: centre and scale in the precision of its
+input, cut, split, squash, all members as one batch of products, and the mean of their
+probabilities at the temperature.
+"""
+
+import contextlib
+from functools import partial
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from sknet._classifier import TwoLayerClassifier
+from sknet._losses import SigmoidCrossEntropy
+from sknet._objects import fitted_network
+from sknet._standardizer import LIMIT, RAW_LIMIT, working_dtype
+
+# the setting's values and ONNX's names; None needs no operator
+ACTIVATION_OPERATORS = {
+    "relu": "Relu",
+    "tanh": "Tanh",
+    "logistic": "Sigmoid",
+    "identity": None,
+}
+
+
+def register():
+    """Teach skl2onnx to convert `TwoLayerClassifier`, alone or inside other estimators.
+
+    Call it once in each session, before ``skl2onnx.to_onnx``. Labels must be integers
+    or strings; rows are dense, also for a model that was fitted to sparse ones.
+
+    The graph takes rows of float32, float64, int64 or bool and centres them in float64,
+    unless they are float32 or bool: declare float64 inputs for time stamps and other
+    large numbers with small differences. ONNX has no maps to float64: such inputs need
+    the option ``zipmap=False``, as with every classifier. The network computes in the
+    precision of ``predict_proba``; after a fit to float32 rows, the graph is half as
+    large.
+
+    Raises
+    ------
+    ImportError
+        If skl2onnx is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import onnxruntime
+    >>> from sklearn.datasets import load_iris
+    >>> from skl2onnx import to_onnx
+    >>> import sknet.onnx
+    >>> from sknet import TwoLayerClassifier
+    >>> sknet.onnx.register()
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = TwoLayerClassifier(max_iter=20, random_state=0).fit(X, y)
+    >>> graph = to_onnx(clf, X[:1], options={"zipmap": False})
+    >>> session = onnxruntime.InferenceSession(graph.SerializeToString())
+    >>> labels, proba = session.run(None, {"X": X})
+    >>> bool((labels == clf.predict(X)).all())
+    True
+    >>> bool(np.abs(proba - clf.predict_proba(X)).max() < 1e-6)
+    True
+    """
+    try:
+        from skl2onnx import update_registered_converter
+        from skl2onnx.common.shape_calculator import (
+            calculate_linear_classifier_output_shapes,
+        )
+    except ImportError as error:
+        raise ImportError(
+            "sknet.onnx.register needs skl2onnx: install it with "
+            "`pip install skl2onnx onnxruntime`."
+        ) from error
+    update_registered_converter(
+        TwoLayerClassifier,
+        "SknetTwoLayerClassifier",
+        calculate_linear_classifier_output_shapes,
+        _convert,
+        parser=_parse,
+        options={
+            "zipmap": [True, False, "columns"],
+            "nocl": [True, False],
+            "output_class_labels": [False, True],
+            "raw_scores": [True, False],
+        },
+    )
+
+
+def _parse(scope, model, inputs, custom_parsers=None):
+    """Declare the outputs of a classifier that is fitted and has fitting labels."""
+    from skl2onnx._parse import _parse_sklearn_classifier
+
+    check_is_fitted(
+        model, msg="This %(name)s is not fitted yet: call fit before converting it."
+    )
+    _labels(scope, model)
+    return _parse_sklearn_classifier(scope, model, inputs, custom_parsers)
+
+
+def _convert(scope, operator, container):
+    """Add the nodes of one fitted estimator to the graph."""
+    from skl2onnx.common.data_types import guess_proto_type
+
+    clf, (label, scores) = operator.raw_operator, operator.outputs
+    options = scope.get_options(clf, {"raw_scores": False})
+    node = partial(_node, container.target_opset)
+    network, standardizer = fitted_network(vars(clf))
+    inputs = _inputs(node, operator.inputs[0], standardizer)
+    raw = _raw_prediction(node, inputs, network, clf._state["structure"]["activation"])
+    if clf.temperature_ != 1.0:
+        raw = node("Mul", raw, network.params.dtype.type(1 / clf.temperature_))
+    found = _scores(node, raw, network, options["raw_scores"])
+    best = node("ArgMax", found, axis=1, keepdims=0)
+    answer = node("Gather", _labels(scope, clf), best, output_names=[label])
+    answer.add_to(scope, container)
+    output_type = guess_proto_type(scores.type)
+    node("Cast", found, to=output_type, output_names=[scores]).add_to(scope, container)
+
+
+def _node(opset, operator, *inputs, **attributes):
+    """An ONNX operator applied to nodes and constants."""
+    from skl2onnx.algebra import onnx_ops
+
+    inputs = [np.atleast_1d(x) if isinstance(x, np.generic) else x for x in inputs]
+    return getattr(onnx_ops, f"Onnx{operator}")(*inputs, op_version=opset, **attributes)
+
+
+def _indices(numbers):
+    """Whole numbers in the one dtype that every operator takes."""
+    return np.array(numbers, dtype=np.int64)
+
+
+def _labels(scope, clf):
+    """What the graph answers for each class: strings or int64."""
+    classes = clf.classes_
+    if scope.get_options(clf, {"nocl": False})["nocl"]:
+        return _indices(range(len(classes)))
+    if all(isinstance(label, str) for label in classes):
+        return classes.astype(object)
+    with (
+        np.errstate(invalid="ignore"),
+        contextlib.suppress(TypeError, ValueError, OverflowError),
+    ):
+        integers = np.asarray(classes).astype(np.int64)
+        if (integers == classes).all():
+            return integers
+    raise ValueError(
+        "ONNX knows labels that are strings or integers: encode y before fit, for "
+        f"instance with LabelEncoder. Got classes_={classes!r}."
+    )
+
+
+def _inputs(node, X, standardizer):
+    """Rows of X to network inputs, as ``Standardizer.dense`` does it."""
+    from onnx.helper import np_dtype_to_tensor_dtype, tensor_dtype_to_np_dtype
+    from skl2onnx.common.data_types import guess_proto_type
+
+    def cast(rows, dtype):
+        return node("Cast", rows, to=np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+    def cut(rows, limit, dtype):
+        return node("Max", node("Min", rows, dtype(limit)), dtype(-limit))
+
+    given = np.dtype(tensor_dtype_to_np_dtype(guess_proto_type(X.type)))
+    work, dtype = working_dtype(given), standardizer.dtype
+    if standardizer.mean is None:
+        return cut(cast(X, dtype), RAW_LIMIT, dtype.type)
+    mean, factor = standardizer.in_dtype(work)
+    z = node("Mul", node("Sub", cast(X, work), mean), factor)
+    z = cast(cut(z, LIMIT, work.type), dtype)
+    if standardizer.split is not None:
+        columns = node("Gather", z, _indices(standardizer.split.columns), axis=1)
+        upper = node("Max", z, standardizer.lowest)
+        upper = node("Sub", upper, standardizer.all_offsets)
+        lower = node("Min", columns, dtype.type(0))
+        lower = node("Add", lower, standardizer.offset)
+        z = node("Concat", upper, lower, axis=1)
+    if standardizer.squash is not None:
+        ratio = node("Mul", z, dtype.type(1 / standardizer.squash))
+        square = node("Add", node("Mul", ratio, ratio), dtype.type(1))
+        z = node("Div", z, node("Sqrt", square))
+    return z
+
+
+def _raw_prediction(node, inputs, network, activation):
+    """Logits (k, n, o), as ``TwoLayerNetwork.raw_prediction`` gives them."""
+    d, h, _, k = network.shape
+    W1, W2, b1, b2 = network.shape.views(network.params)
+    # a batch of k products: onnxruntime 1.20 fails to transpose doubles before one
+    W1 = np.ascontiguousarray(W1.reshape(d, k, h).transpose(1, 0, 2))
+    hidden = node("Add", node("MatMul", inputs, W1), b1.reshape(k, 1, h))
+    if ACTIVATION_OPERATORS[activation] is not None:
+        hidden = node(ACTIVATION_OPERATORS[activation], hidden)
+    return node("Add", node("MatMul", hidden, W2), b2)
+
+
+def _scores(node, raw, network, raw_scores):
+    """Probabilities (n, n_classes), or the scores of ``decision_function``."""
+    binary = isinstance(network.loss, SigmoidCrossEntropy)
+    if binary:  # the sigmoid of z is the softmax of 0 and z
+        raw = node("Concat", node("Sub", raw, raw), raw, axis=2)
+    if not raw_scores:
+        proba = node("Softmax", raw, axis=2)
+        return node("ReduceMeanApi18", proba, axes=[0], keepdims=0)
+    log_proba = node("LogSoftmax", raw, axis=2)
+    log_sum = node("ReduceLogSumExpApi18", log_proba, axes=[0], keepdims=0)
+    if binary:  # skl2onnx wants a column of each class: -s and s
+        return node("Sub", log_sum, node("Gather", log_sum, _indices([1, 0]), axis=1))
+    log_members = network.params.dtype.type(np.log(network.shape.n_members))
+    return node("Sub", log_sum, log_members)

@@ -1,0 +1,363 @@
+"""ONNX graphs answer as the estimator does, under onnxruntime."""
+
+import sys
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import (
+    DoubleTensorType,
+    FloatTensorType,
+    StringTensorType,
+)
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.exceptions import NotFittedError
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+import sknet.onnx
+from sknet import TwoLayerClassifier
+from sknet._objects import ACTIVATIONS
+from sknet._standardizer import LIMIT, RAW_LIMIT
+
+FLOATS = [np.float32, np.float64]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registered():
+    sknet.onnx.register()
+
+
+@pytest.fixture
+def table(rng):
+    """Columns of every kind: normal, skewed, far from zero, two values, one value."""
+    n = 120
+    return np.column_stack(
+        [
+            rng.normal(size=n),
+            np.exp(2 * rng.normal(size=n)),
+            1000 + rng.normal(size=n),
+            rng.integers(0, 2, size=n),
+            np.full(n, 7.0),
+        ]
+    )
+
+
+def classes_of(X, n_classes=3):
+    """Labels 0, 1, ... that depend on the first two columns."""
+    score = X[:, 0] + np.log1p(np.abs(X[:, 1]))
+    return np.argsort(np.argsort(score)) * n_classes // len(X)
+
+
+def quick(**settings):
+    defaults = {"max_iter": 10, "hidden_layer_size": 8, "random_state": 0}
+    return TwoLayerClassifier(**(defaults | settings))
+
+
+def session_of(clf, inputs, zipmap=False, **options):
+    """An inference session for a fitted estimator; ``inputs`` are rows, or types."""
+    given = {"X": inputs} if not isinstance(inputs, list) else {"initial_types": inputs}
+    graph = to_onnx(clf, **given, options={"zipmap": zipmap, **options})
+    threads = onnxruntime.SessionOptions()
+    threads.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(graph.SerializeToString(), threads)
+
+
+def assert_graph_agrees(clf, X):
+    """Same labels, and probabilities within 1e-6; gives these back."""
+    labels, proba = session_of(clf, X[:1]).run(None, {"X": X})
+    expected = clf.predict_proba(X)
+    assert_array_equal(labels, clf.predict(X))
+    assert_allclose(proba, expected, rtol=0, atol=1e-6)
+    assert proba.shape == expected.shape
+    return proba
+
+
+# --- the estimator alone
+
+
+@pytest.mark.parametrize("given", FLOATS)
+@pytest.mark.parametrize("fitted", FLOATS)
+@pytest.mark.parametrize("load", [load_iris, load_breast_cancer])
+def test_default_settings(load, fitted, given):
+    X, y = load(return_X_y=True)
+    clf = TwoLayerClassifier(random_state=0).fit(X.astype(fitted), y)
+    assert clf.temperature_ != 1
+    assert len(clf.split_columns_)
+    proba = assert_graph_agrees(clf, X.astype(given))
+    assert proba.dtype == given
+
+
+@pytest.mark.parametrize("n_estimators", [1, 3])
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    "names",
+    [
+        np.array([3, -5]),
+        np.array([3, -5, 70]),
+        np.array(["bee", "ape"]),
+        np.array(["bee", "ape", "Ökonom"], dtype=object),
+        np.array([False, True]),
+        np.array([0, 255, 7], dtype=np.uint8),
+        np.array([1.0, 0.0]),
+    ],
+    ids=str,
+)
+def test_kinds_of_labels(table, names, dtype, n_estimators):
+    X = table.astype(dtype)
+    y = names[classes_of(table, len(names))]
+    assert_graph_agrees(quick(n_estimators=n_estimators).fit(X, y), X)
+
+
+@pytest.mark.parametrize("label", [5, "only"])
+def test_one_class(table, label):
+    clf = quick().fit(table, [label] * len(table))
+    proba = assert_graph_agrees(clf, table)
+    assert_array_equal(proba, np.ones((len(table), 1)))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations(table, activation, n_classes, dtype):
+    X = table.astype(dtype)
+    clf = quick(activation=activation).fit(X, classes_of(table, n_classes))
+    assert_graph_agrees(clf, X)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"squash": None},
+        {"squash": 0.5},
+        {"split_inputs": False},
+        {"squash": None, "split_inputs": False},
+        {"solver": "lbfgs"},
+        {"dtype": "float64"},
+    ],
+    ids=str,
+)
+def test_ways_to_scale_and_train(table, settings, dtype):
+    X = table.astype(dtype)
+    assert_graph_agrees(quick(**settings).fit(X, classes_of(table)), X)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_inputs_that_are_not_scaled(table, dtype):
+    X = table[:, [0, 3]].astype(dtype)
+    clf = quick(standardize=False).fit(X, classes_of(table))
+    X[:4, 0] = [1e30, -1e30, np.finfo(dtype).max, np.finfo(dtype).min]
+    assert np.abs(X[:4]).max() > RAW_LIMIT
+    assert_graph_agrees(clf, X)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("squash", [None, 5.0])
+def test_rows_far_away_are_cut(table, squash, dtype):
+    X = table.astype(dtype)
+    clf = quick(squash=squash).fit(X, classes_of(table))
+    largest = np.finfo(dtype).max
+    X[:6, 0] = [1e5, 2 * LIMIT, 1e20, -1e20, largest, -largest]
+    assert_graph_agrees(clf, X)
+
+
+@pytest.mark.parametrize("temperature", [0.2, 1.0, 3.0])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_temperature(table, n_classes, temperature):
+    clf = quick().fit(table, classes_of(table, n_classes))
+    clf.temperature_ = temperature
+    assert_graph_agrees(clf, table)
+
+
+def test_time_stamps_are_centred_in_double(rng):
+    seconds = rng.uniform(0, 60, size=200)
+    X = 1.8e9 + seconds[:, np.newaxis]  # float32 numbers stand 128 seconds apart here
+    y = (seconds > 30).astype(int)
+    clf = quick(max_iter=40).fit(X, y)
+    assert clf.score(X, y) > 0.95
+    assert_graph_agrees(clf, X)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.bool_])
+def test_integer_and_boolean_rows(table, dtype):
+    X = (10 * table[:, :2] if dtype == np.int64 else table > 0.5).astype(dtype)
+    y = X[:, 0] > X[:, 0].mean()
+    assert_graph_agrees(quick().fit(X, y), X)
+
+
+def test_a_model_of_sparse_rows_takes_dense_ones(table):
+    X = np.maximum(table[:, [0, 1, 3]] - 0.5, 0)
+    clf = quick().fit(sp.csr_array(X), X[:, 0] > 0)
+    assert_graph_agrees(clf, X)
+
+
+def test_a_model_of_a_stream(table):
+    y = classes_of(table)
+    clf = quick()
+    for _ in range(5):
+        clf.partial_fit(table, y, classes=[0, 1, 2])
+    assert_graph_agrees(clf, table)
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 5000])
+def test_any_number_of_rows(rng, table, n):
+    clf = quick().fit(table, classes_of(table))
+    X = rng.normal(size=(n, table.shape[1]))
+    labels, proba = session_of(clf, table[:1]).run(None, {"X": X})
+    assert labels.shape == (n,)
+    assert proba.shape == (n, 3)
+    if n:
+        assert_allclose(proba, clf.predict_proba(X), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("opset", [9, 12, 13, 17, 18])
+def test_older_operator_sets(table, opset):
+    clf = quick().fit(table, classes_of(table))
+    graph = to_onnx(
+        clf,
+        table[:1],
+        options={"zipmap": False},
+        target_opset={"": opset, "ai.onnx.ml": 1},
+    )
+    assert {d.version for d in graph.opset_import if d.domain == ""} <= {
+        *range(opset + 1)
+    }
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    _, proba = session.run(None, {"X": table})
+    assert_allclose(proba, clf.predict_proba(table), rtol=0, atol=1e-6)
+
+
+def test_settings_changed_after_the_fit_play_no_part(table):
+    clf = quick().fit(table, classes_of(table))
+    clf.set_params(activation="tanh", squash=None, split_inputs=False, n_estimators=1)
+    assert_graph_agrees(clf, table)
+
+
+def test_a_float32_model_makes_half_the_graph():
+    X, y = load_breast_cancer(return_X_y=True)
+    sizes = {
+        dtype: to_onnx(quick().fit(X.astype(dtype), y), X[:1]).ByteSize()
+        for dtype in FLOATS
+    }
+    assert sizes[np.float32] < 0.6 * sizes[np.float64]
+
+
+# --- skl2onnx's options
+
+
+@pytest.mark.parametrize("names", [[3, -5], ["bee", "ape", "cat"]], ids=str)
+def test_zipmap_names_the_probabilities(table, names):
+    clf = quick().fit(table, np.array(names)[classes_of(table, len(names))])
+    expected = clf.predict_proba(table)
+    X = table.astype(np.float32)  # ONNX has no map to doubles
+    _, maps = session_of(clf, X[:1], zipmap=True).run(None, {"X": X})
+    assert set(maps[0]) == set(names)
+    for column, label in enumerate(clf.classes_):
+        of_label = [row[label] for row in maps]
+        assert_allclose(of_label, expected[:, column], rtol=0, atol=1e-4)
+    _, *columns = session_of(clf, table[:1], zipmap="columns").run(None, {"X": table})
+    assert_allclose(np.column_stack(columns), expected, rtol=0, atol=1e-6)
+
+
+def test_labels_can_be_numbers_of_classes(table):
+    y = np.array(["bee", "ape", "cat"])[classes_of(table)]
+    clf = quick().fit(table, y)
+    labels, _ = session_of(clf, table[:1], nocl=True).run(None, {"X": table})
+    assert_array_equal(clf.classes_[labels], clf.predict(table))
+
+
+@pytest.mark.parametrize("n_estimators", [1, 3])
+@pytest.mark.parametrize("n_classes", [1, 2, 3])
+def test_raw_scores_are_the_decision_function(table, n_classes, n_estimators):
+    clf = quick(n_estimators=n_estimators)
+    clf.fit(table, classes_of(table, n_classes))
+    clf.temperature_ = 1e-3  # probabilities round to zero, their logarithms do not
+    session = session_of(clf, table[:1], raw_scores=True)
+    labels, scores = session.run(None, {"X": table})
+    decision = clf.decision_function(table)
+    if n_classes == 2:
+        decision = np.column_stack([-decision, decision])
+    assert_allclose(scores, decision, rtol=1e-9, atol=1e-9)
+    assert_array_equal(labels, clf.predict(table))
+
+
+# --- inside other estimators
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_behind_a_scaler(table, dtype):
+    X = table.astype(dtype)
+    clf = make_pipeline(StandardScaler(), quick()).fit(X, classes_of(table))
+    assert_graph_agrees(clf, X)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "kind"), [(np.float32, FloatTensorType), (np.float64, DoubleTensorType)]
+)
+def test_behind_one_hot_columns(rng, table, dtype, kind, sparse):
+    colour = rng.choice(["red", "green", "blue"], size=len(table))
+    X = pd.DataFrame({"a": table[:, 0], "b": table[:, 1]}).astype(dtype)
+    X["colour"] = colour
+    y = np.where((classes_of(table, 2) == 1) ^ (colour == "red"), "yes", "no")
+    columns = make_column_transformer(
+        (OneHotEncoder(sparse_output=sparse, dtype=dtype), ["colour"]),
+        ("passthrough" if sparse else StandardScaler(), ["a", "b"]),
+        sparse_threshold=float(sparse),
+    )
+    clf = make_pipeline(columns, quick()).fit(X, y)
+    types = [(c, kind([None, 1])) for c in "ab"]
+    types.append(("colour", StringTensorType([None, 1])))
+    feed = {name: X[[name]].to_numpy() for name in X}
+    labels, proba = session_of(clf, types).run(None, feed)
+    assert_array_equal(labels, clf.predict(X))
+    assert_allclose(proba, clf.predict_proba(X), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(
+    "around",
+    [lambda clf: CalibratedClassifierCV(clf, cv=2), OneVsRestClassifier],
+    ids=["calibrated", "one against the rest"],
+)
+def test_inside_other_classifiers(table, around, n_classes):
+    clf = around(quick(max_iter=40)).fit(table, classes_of(table, n_classes))
+    assert_graph_agrees(clf, table)
+
+
+# --- errors
+
+
+@pytest.mark.parametrize("zipmap", [True, False])
+def test_an_unfitted_model_says_so(table, zipmap):
+    with pytest.raises(NotFittedError, match="not fitted yet: call fit before"):
+        to_onnx(quick(), table[:1], options={"zipmap": zipmap})
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([2**63, 2**63 + 1], dtype=np.uint64),
+        np.array(["2026-01-01", "2026-01-02"], dtype="datetime64[D]"),
+    ],
+    ids=lambda labels: str(labels.dtype),
+)
+@pytest.mark.parametrize("zipmap", [True, False])
+def test_labels_that_onnx_has_not_say_so(table, labels, zipmap):
+    clf = quick().fit(table, labels[classes_of(table, 2)])
+    with pytest.raises(ValueError, match=r"strings or integers: encode y before fit"):
+        to_onnx(clf, table[:1], options={"zipmap": zipmap})
+
+
+def test_without_skl2onnx_register_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    with pytest.raises(ImportError, match="pip install skl2onnx onnxruntime"):
+        sknet.onnx.register()
