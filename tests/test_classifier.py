@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from sklearn.datasets import (
     load_breast_cancer,
     load_iris,
@@ -559,3 +560,39 @@ def test_a_curved_boundary_is_learnt(rng):
     clf = TwoLayerClassifier(random_state=0).fit(X, y)
     linear = LogisticRegression().fit(X, y)
     assert clf.score(X_test, y_test) > linear.score(X_test, y_test) + 0.1
+
+
+@SHORT_FITS
+def test_columns_are_split_unless_they_are_many_or_two_valued(rng):
+    X, y = rng.normal(size=(40, 129)), np.arange(40) % 2
+    X[:, 5], X[:, 7] = y, 3.0
+
+    def split_of(X, **settings):
+        clf = TwoLayerClassifier(max_iter=1, random_state=0, **settings).fit(X, y)
+        n_inputs = clf.coefs_[0].shape[-2]
+        assert n_inputs == X.shape[1] + len(clf.split_columns_)
+        assert len(clf.split_offset_) == len(clf.split_columns_)
+        return clf.split_columns_.tolist()
+
+    varied = [j for j in range(129) if j not in (5, 7)]
+    assert split_of(X) == split_of(X, split_inputs=True) == varied
+    wider = np.hstack([X, rng.normal(size=(40, 2))])
+    assert split_of(wider) == []
+    assert split_of(wider, split_inputs=True) == [*varied, 129, 130]
+    for settings in ({"split_inputs": False}, {"standardize": False}):
+        assert split_of(X, **settings) == []
+    assert split_of(sp.csr_array(X), split_inputs=True) == []
+
+
+@SHORT_FITS
+def test_a_stream_keeps_the_columns_that_its_first_batch_split(rng):
+    X, y = rng.normal(size=(60, 3)), np.arange(60) % 2
+    X[:30, 1] = y[:30]  # two values at first
+    clf = TwoLayerClassifier(random_state=0)
+    clf.partial_fit(X[:30], y[:30], classes=[0, 1])
+    assert clf.split_columns_.tolist() == [0, 2]
+    offset = clf.split_offset_
+    clf.partial_fit(X[30:], y[30:])
+    assert clf.split_columns_.tolist() == [0, 2]
+    assert (clf.split_offset_ != offset).all()  # as the mean and the scale
+    assert np.isfinite(clf.predict_proba(X)).all()
