@@ -13,7 +13,7 @@ import numpy as np
 
 from sknet import _reporting
 from sknet._crossfit import OutOfFold, out_of_fold_proba, temperature_of_mean
-from sknet._objects import batch_size_for, optimizer_for, schedule_for
+from sknet._objects import batch_size_for, dropout_for, optimizer_for, schedule_for
 from sknet._prediction import ValidationLoss
 from sknet._preparation import (
     Seen,
@@ -121,7 +121,8 @@ def run_stochastic(session, held_out, begin):
     network = session.network(
         session.first_params(),
         penalized=settings.solver == "sgd",
-        **{name: getattr(settings, name) for name in ("dropout", "input_dropout")},
+        dropout=dropout_for(settings, len(prepared.data.rows)),
+        input_dropout=settings.input_dropout,
     )
     batches = _minibatches(session)
     optimizer = _optimizer(session, network)

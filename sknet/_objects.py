@@ -98,6 +98,13 @@ def batch_size_for(settings, n):
     return settings.batch_size
 
 
+def dropout_for(settings, n):
+    """Share of hidden units to switch off with n rows, unless it is given."""
+    if settings.dropout == "auto":
+        return 0.5 if n <= FEW_ROWS else 0.35
+    return settings.dropout
+
+
 MOST_SPLIT_COLUMNS = 128
 
 

@@ -114,7 +114,7 @@ RULES = {
     "beta_2": _real(0, 1, "left"),
     "epsilon": _real(0, math.inf, "neither"),
     "n_iter_no_change": _either(_integer(1), (lambda value: value == math.inf, "inf")),
-    "dropout": _real(0, 1, "left"),
+    "dropout": _either(_one_of("auto"), _real(0, 1, "left")),
     "input_dropout": _real(0, 1, "left"),
     "scaling_layer": _boolean(),
     "standardize": _boolean(),

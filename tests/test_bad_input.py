@@ -427,7 +427,7 @@ BAD_SETTINGS = {
     "beta_2": ("[0.0, 1.0)", NO_FRACTION),
     "epsilon": ("(0.0, inf)", (0, 0.0, -1e-8, math.inf, math.nan, None, "1", True)),
     "n_iter_no_change": ("inf", (0, -1, 2.5, math.nan, -math.inf, None, "5", True)),
-    "dropout": ("[0.0, 1.0)", NO_FRACTION),
+    "dropout": ("'auto'} or a float in the range [0.0, 1.0)", NO_FRACTION),
     "input_dropout": ("[0.0, 1.0)", NO_FRACTION),
     "scaling_layer": ("a bool", NO_BOOL),
     "standardize": ("a bool", NO_BOOL),
