@@ -190,7 +190,8 @@ def test_time_stamps_are_centred_in_double(rng):
 def test_integer_and_boolean_rows(table, dtype):
     X = (10 * table[:, :2] if dtype == np.int64 else table > 0.5).astype(dtype)
     y = X[:, 0] > X[:, 0].mean()
-    assert_graph_agrees(quick().fit(X, y), X)
+    # the bool rows are eight distinct ones: a step an epoch, and nothing to hold out
+    assert_graph_agrees(quick(max_iter=40).fit(X, y), X)
 
 
 def test_a_model_of_sparse_rows_takes_dense_ones(table):
