@@ -178,7 +178,8 @@ class TwoLayerClassifier(
         place, and one below it behind all columns.
     split_offset_ : ndarray of shape (n_inputs - n_features_in_,)
         Half their mean absolute deviation, in units of `scale_`: subtracted from the
-        upper input and added to the lower one, so that both have the mean zero.
+        upper input and added to the lower one, so that both have the
+        mean zero before the squash.
     oof_proba_ : ndarray of shape (n_samples, n_classes) or None
         With `store_oof_proba` and folds: the probabilities of each row given to `fit`
         by the member that never saw it, as ``cross_val_predict`` would give them, at

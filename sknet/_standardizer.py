@@ -7,8 +7,8 @@ r"""Raw rows in, network inputs out: centre, scale, split, squash and cast.
 A split column enters the network twice, by its part above the mean and its part below,
 so that a hidden unit has a slope of its own on either side: a linear spline with one
 knot, whose further knots are the hidden units' own (piecewise linear encoding has many;
-Gorishniy, Rubachev and Babenko 2022). Both parts have the mean zero, for a is half the
-mean absolute deviation.
+Gorishniy, Rubachev and Babenko 2022). Before the squash both parts have the mean zero,
+for a is half the mean absolute deviation.
 
 The squash is the smooth clip of RealMLP (Holzmueller, Grinsztajn and Steinwart 2024).
 Centring happens in the precision that X came in, *before* the cast to the network's
@@ -162,7 +162,7 @@ class Standardizer:
             values = np.clip(X.data.astype(self.dtype), -RAW_LIMIT, RAW_LIMIT)
             return _with_data(X, values), None
         mean, factor = self.in_dtype(working_dtype(X.dtype))
-        if not self.mean.any():
+        if self.split is None and not self.mean.any():
             z = self._limited(X.data * factor[X.indices])
             self._squash(z, np.empty_like(z))
             return _with_data(X, z), None

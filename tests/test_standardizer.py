@@ -152,6 +152,16 @@ def test_sparse_rows_equal_dense_rows(rng, squash, columns):
     np.testing.assert_allclose(inputs.toarray(), dense(uncentred, X), rtol=1e-12)
 
 
+def test_sparse_rows_of_a_model_whose_means_happen_to_be_zero(rng):
+    X = rng.normal(size=(20, 3)) * (rng.random((20, 3)) < 0.5)
+    split = Split(np.array([0, 2]), np.array([0.3, 0.4]))
+    standardizer = Standardizer(np.zeros(3), np.ones(3), 3.0, np.float64, split)
+    inputs, shift = standardizer.take(sp.csr_array(X), slice(None))
+    np.testing.assert_allclose(
+        inputs.toarray() + shift, dense(standardizer, X), rtol=1e-12, atol=1e-13
+    )
+
+
 def test_working_dtype_is_at_least_float32_at_most_float64():
     pairs = {
         "?": "f4", "i1": "f4", "u2": "f4", "f2": "f4", "f4": "f4",
