@@ -39,7 +39,8 @@ class TwoLayerClassifier(
     .. math:: p(y \mid x) = \operatorname{softmax}(a(z W_1 + b_1) W_2 + b_2), \qquad
         z = \operatorname{squash}((x - \mu) / s)
 
-    with a single sigmoid output for two classes. A fit depends on the weighted data
+    with a single sigmoid output for two classes; `split_inputs` makes two of most
+    inputs before the squash. A fit depends on the weighted data
     only: weight 3 equals three copies of a row, weight 0 equals its absence, and
     neither the order of the rows nor the units of a column matter.
 
@@ -127,7 +128,8 @@ class TwoLayerClassifier(
         better than predicting the class frequencies: then nothing is learnt yet.
     dropout : float or 'auto', default='auto'
         Share of hidden units switched off at each training step [3]_. 'auto' takes 0.5
-        for up to 5,000 distinct rows and 0.35 for more, which need less of a guard.
+        for up to 5,000 rows to train on and 0.35 for more, which need less of a guard.
+        In `partial_fit` the rows of each batch count.
     input_dropout : float, default=0.0
         Share of inputs switched off at each training step.
     scaling_layer : bool, default=True
@@ -143,7 +145,8 @@ class TwoLayerClassifier(
         inputs, its part above the mean and its part below, so that every hidden unit
         has a slope of its own on either side: a linear spline with one knot [5]_.
         'auto' does so for up to 128 such columns: more are pixels or the like, of which
-        no single one says much. Sparse X and what is not standardized enter once.
+        no single one says much. Sparse X and what is not standardized enter once. In
+        `partial_fit` the first batch decides.
     squash : float or None, default=5.0
         Bound of the smooth clip ``z / sqrt(1 + (z / squash) ** 2)`` of standardized
         inputs [4]_, which tames outliers. None leaves it out.
@@ -177,7 +180,8 @@ class TwoLayerClassifier(
         Columns that enter the network twice: an input above their mean in their own
         place, and one below it behind all columns.
     split_offset_ : ndarray of shape (n_inputs - n_features_in_,)
-        Half their mean absolute deviation, in units of `scale_`: subtracted from the
+        Half their mean absolute deviation (after `partial_fit`, the batches' average,
+        too small if their means differ), in units of `scale_`: subtracted from the
         upper input and added to the lower one, so that both have the
         mean zero before the squash.
     oof_proba_ : ndarray of shape (n_samples, n_classes) or None

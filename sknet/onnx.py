@@ -157,9 +157,11 @@ def _inputs(node, X, standardizer):
     from skl2onnx.common.data_types import guess_proto_type
 
     def cast(rows, dtype):
+        """Rows in another type of number."""
         return node("Cast", rows, to=np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def cut(rows, limit, dtype):
+        """Rows kept between minus and plus the limit."""
         return node("Max", node("Min", rows, dtype(limit)), dtype(-limit))
 
     given = np.dtype(tensor_dtype_to_np_dtype(guess_proto_type(X.type)))
