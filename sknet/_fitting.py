@@ -121,7 +121,7 @@ def run_stochastic(session, held_out, begin):
     network = session.network(
         session.first_params(),
         penalized=settings.solver == "sgd",
-        dropout=dropout_for(settings, len(prepared.data.rows)),
+        dropout=dropout_for(settings, session.n_rows),
         input_dropout=settings.input_dropout,
     )
     batches = _minibatches(session)

@@ -37,6 +37,7 @@ class Prepared(NamedTuple):
     class_rank: np.ndarray  # (n_classes,)
     seen: "Seen"
     sizes: Sizes
+    n_rows: int  # distinct ones, those held out included
 
     def member_data(self, j=None):
         """The training rows with the weights that members give them, or member j."""
@@ -129,7 +130,8 @@ def prepare(
     of_all = column_statistics(X, *distinct) if settings.standardize else None
     canonical = canonical_order(X, distinct, y, len(classes), of_all)
     distinct = _take(distinct, canonical.order)
-    sizes = sizes or sizes_for(settings, len(distinct.rows))
+    n_rows = len(distinct.rows)
+    sizes = sizes or sizes_for(settings, n_rows)
 
     held_out = fold = split = None
     if split_rng is not None:
@@ -164,6 +166,7 @@ def prepare(
         canonical.class_rank,
         seen,
         sizes,
+        n_rows,
     )
 
 
@@ -192,7 +195,8 @@ def prepare_batch(
         canonical.orientation,
         canonical.class_rank,
         seen,
-        sizes or sizes_for(settings, len(distinct.rows)),
+        sizes or sizes_for(settings, new.n_rows),
+        new.n_rows,
     )
 
 
