@@ -33,7 +33,6 @@ CHANGES = {
     "dropout 0.2": {"dropout": 0.2},
     "dropout 0.35": {"dropout": 0.35},
     "dropout 0.5": {"dropout": 0.5},
-    "every column split": {"split_inputs": True},
     "squash 3": {"squash": 3.0},
     "no squash": {"squash": None},
     "alpha 0": {"alpha": 0.0},

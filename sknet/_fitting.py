@@ -258,7 +258,7 @@ def _minibatches(session, j=None):
         widest = max(session.shape[:3])
         size = max(256, FULL_BATCH_ELEMENTS // widest)
     rng = session.rngs["shuffle"] if settings.shuffle and not whole else None
-    return Minibatches(data, session.standardizer, session.loss, size, rng, whole=whole)
+    return Minibatches(data, session.standardizer, size, rng, whole=whole)
 
 
 def _follow(session, task, monitor, outcome):

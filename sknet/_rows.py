@@ -19,16 +19,19 @@ import scipy.sparse as sp
 
 from sknet._columns import float_blocks
 
+ROWS_TO_RANK_BY = 1 << 16  # that tell the order of the classes, if all are among them
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 class DistinctRows(NamedTuple):
-    """Indices into X and y, and the weight of each."""
+    """Indices into X and y, and the weight and the hash of each x."""
 
     rows: np.ndarray
     weight: np.ndarray
+    hashes: np.ndarray
 
 
 class CanonicalOrder(NamedTuple):
@@ -52,16 +55,15 @@ def _column_constants(n, stream):
     return _mix(count * _GOLDEN)
 
 
-def _entry_hash(values, constants):
-    """Hash of float64 entries by value and column; 0.0 and -0.0 alike.
+def _bits(values):
+    """Bits of float64 entries, mixed so that a product with an odd constant is a hash.
 
-    Multiply-shift: what small integers and round numbers have in their high bits alone
-    comes down first, so that a product has it in all bits above. ``row_hash`` mixes the
-    sum once more.
+    0.0 and -0.0 are alike. Multiply-shift: what small integers and round numbers have
+    in their high bits alone comes down first, so that a product has it in all bits
+    above. ``row_hash`` mixes the sum of a row's products once more.
     """
     bits = (values + 0.0).view(np.uint64)
     bits ^= bits >> np.uint64(32)
-    bits *= constants | np.uint64(1)
     return bits
 
 
@@ -71,17 +73,15 @@ def row_hash(X, rows):
     A row's hash is the sum of its entries' hashes, zeros counting nothing, so that
     dense and sparse rows agree.
     """
-    constants = _column_constants(X.shape[1], 0)
-    of_zero = _entry_hash(np.zeros(X.shape[1]), constants)
+    constants = _column_constants(X.shape[1], 0) | np.uint64(1)
     hashes = np.empty(len(rows), np.uint64)
     for part, block in float_blocks(X, rows):
         if sp.issparse(block):
-            entries = _entry_hash(block.data, constants[block.indices])
-            entries -= of_zero[block.indices]
+            entries = _bits(block.data) * constants[block.indices]
             total = np.concatenate([[np.uint64(0)], np.cumsum(entries)])
             hashes[part] = total[block.indptr[1:]] - total[block.indptr[:-1]]
         else:
-            hashes[part] = _entry_hash(block, constants).sum(axis=1) - of_zero.sum()
+            np.einsum("nd,d->n", _bits(block), constants, out=hashes[part])
     return _mix(hashes)
 
 
@@ -95,26 +95,42 @@ def distinct_rows(X, y, sample_weight):
     sample_weight : ndarray of float64 of shape (n_samples,)
     """
     rows = np.flatnonzero(sample_weight > 0)
+    hashes = row_hash(X, rows)
+    order = np.argsort(hashes)
+    _order_ties(order, hashes, y[rows], sample_weight[rows])
+    rows, hashes = rows[order], hashes[order]
     weight = sample_weight[rows]
-    key = row_hash(X, rows) ^ _mix(y[rows].astype(np.uint64) * _GOLDEN + _GOLDEN)
-    # equal rows by weight: sums of weights do not depend on the caller's order either
-    uniform = len(weight) == 0 or (weight == weight[0]).all()
-    order = np.argsort(key, kind="stable") if uniform else np.lexsort((weight, key))
-    rows, weight, key = rows[order], weight[order], key[order]
 
-    repeats = np.flatnonzero(key[1:] == key[:-1]) + 1
-    repeats = repeats[_equal_rows(X, y, rows[repeats], rows[repeats - 1])]
+    same = (hashes[1:] == hashes[:-1]) & (y[rows[1:]] == y[rows[:-1]])
+    repeats = np.flatnonzero(same) + 1
+    repeats = repeats[_equal_rows(X, rows[repeats], rows[repeats - 1])]
+    if len(repeats) == 0:
+        return DistinctRows(rows, weight, hashes)
     is_first = np.ones(len(rows), dtype=bool)
     is_first[repeats] = False
     first = np.flatnonzero(is_first)
-    if len(first) < len(rows):
-        weight = np.add.reduceat(weight, first)
-    return DistinctRows(rows[first], weight)
+    return DistinctRows(rows[first], np.add.reduceat(weight, first), hashes[first])
 
 
-def _equal_rows(X, y, left, right):
+def _order_ties(order, hashes, y, weight):
+    """Order rows of one hash by label and weight, in place in ``order``.
+
+    By weight, so that sums of weights do not depend on the caller's order either.
+    """
+    by_hash = hashes[order]
+    same = by_hash[1:] == by_hash[:-1]
+    if not same.any():
+        return
+    tied = np.zeros(len(order), dtype=bool)
+    tied[1:] = same
+    tied[:-1] |= same
+    part = order[tied]
+    order[tied] = part[np.lexsort((weight[part], y[part], hashes[part]))]
+
+
+def _equal_rows(X, left, right):
     """Whether row left[i] equals row right[i], for each i: never trust a hash alone."""
-    equal = y[left] == y[right]
+    equal = np.ones(len(left), dtype=bool)
     for (part, a), (_, b) in zip(
         float_blocks(X, left), float_blocks(X, right), strict=True
     ):
@@ -135,27 +151,39 @@ def canonical_order(X, distinct, y, n_classes, statistics):
     y : ndarray of int of shape (n_samples,)
     n_classes : int
     statistics : ColumnStatistics or None
-        None if X is not standardized: then columns keep their units and direction.
+        None if X is not standardized: then columns keep their units and direction,
+        and the hashes, by which the rows are sorted, do for an order.
     """
-    rows, weight = distinct
+    rows, weight, key = distinct
     y = y[rows]
     direction = np.ones(X.shape[1])
     if statistics is not None:
         direction = orientation(X, rows, weight * (1 + y), weight, statistics)
-    key = _projection(X, rows, statistics, direction)
-
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        mean_key = np.bincount(y, weight * key, minlength=n_classes)
-        mean_key /= np.bincount(y, weight, minlength=n_classes)
-    class_rank = np.empty(n_classes, np.intp)
-    class_rank[np.argsort(mean_key, kind="stable")] = np.arange(n_classes)
-
-    order = np.argsort(key, kind="stable")
+        key = _projection(X, rows, statistics, direction)
+        class_rank = _class_rank(key, y, weight, n_classes)
+        order = np.argsort(key)
+    else:
+        some = slice(ROWS_TO_RANK_BY)
+        if len(np.unique(y[some])) < n_classes:
+            some = slice(None)
+        projected = _projection(X, rows[some], None, direction)
+        class_rank = _class_rank(projected, y[some], weight[some], n_classes)
+        order = np.arange(len(rows))
     if (key[order[1:]] == key[order[:-1]]).any():
         order = np.lexsort((class_rank[y], key))  # dearer, and seldom needed
     # sorted rows make poor minibatches: one fixed shuffle, which depends on n alone
     fixed = np.random.default_rng(0).permutation(len(order))
     return CanonicalOrder(order[fixed], direction, class_rank)
+
+
+def _class_rank(key, y, weight, n_classes):
+    """Places (n_classes,) of the classes in the order of their rows' mean key."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        mean_key = np.bincount(y, weight * key, minlength=n_classes)
+        mean_key /= np.bincount(y, weight, minlength=n_classes)
+    class_rank = np.empty(n_classes, np.intp)
+    class_rank[np.argsort(mean_key, kind="stable")] = np.arange(n_classes)
+    return class_rank
 
 
 def orientation(X, rows, label_weight, weight, statistics):
