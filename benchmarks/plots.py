@@ -1,6 +1,9 @@
-"""The picture of a quality run: ranks with their critical difference, and each table.
+"""The pictures of the last runs, from results/ to docs/images/.
 
-python benchmarks/plots.py        # results/quality.csv -> docs/images/quality.svg
+python benchmarks/plots.py
+
+``quality.svg``: ranks with their critical difference, and each table. ``speed.svg``:
+times over ours, problem by problem, and how a fit's time grows.
 """
 
 import argparse
@@ -18,6 +21,12 @@ from scipy.stats import friedmanchisquare, studentized_range
 HERE = Path(__file__).parent
 OURS = "TwoLayerClassifier"
 LEVEL = 0.05
+SHOWN = {  # of the speed run's competitors, with their colours
+    "MLPClassifier": "C0",
+    "torch": "C1",
+    "skorch": "C4",
+    "floor": "0.6",
+}
 
 
 def losses_of(results):
@@ -78,21 +87,85 @@ def draw_tables(axes, losses):
     axes.set_title("Every table")
 
 
-def main():
-    """Draw the picture from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", default=HERE / "results" / "quality.csv")
-    parser.add_argument(
-        "--out", default=HERE.parent / "docs" / "images" / "quality.svg", type=Path
+def ratios(results, reference="ours"):
+    """Each competitor's time over the reference's in the same turn, a row a turn."""
+    wide = results.pivot_table(
+        index=["problem", "repeat"], columns="competitor", values="seconds", sort=False
     )
-    options = parser.parse_args()
-    losses = losses_of(pd.read_csv(options.results))
+    return wide.div(wide[reference], axis=0).drop(columns=reference)
+
+
+def draw_ratios(axes, results):
+    """Medians and quartiles of the competitors' times over ours."""
+    over = ratios(results)
+    problems = [p for p in dict.fromkeys(results.problem) if ": members" not in p]
+    shown = [name for name in SHOWN if name in over]
+    width = 0.8 / len(shown)
+    for j, name in enumerate(shown):
+        quartiles = over[name].groupby("problem").quantile([0.25, 0.5, 0.75]).unstack()
+        quartiles = quartiles.reindex(problems)
+        low, middle, high = quartiles.to_numpy().T
+        place = np.arange(len(problems)) + (j - (len(shown) - 1) / 2) * width
+        axes.bar(place, middle, width, label=name, color=SHOWN[name])
+        spread = np.array([middle - low, high - middle])
+        axes.errorbar(place, middle, spread, fmt="none", ecolor="0.2", elinewidth=1)
+    axes.axhline(1, color="C3", linewidth=1)
+    axes.set_yscale("log")
+    ticks = [0.5, 1, 2, 5, 10, 20]
+    axes.set_yticks(ticks, ticks)
+    axes.set_xticks(range(len(problems)), [p.replace(", ", "\n") for p in problems])
+    axes.tick_params(axis="x", labelsize=8)
+    axes.set_ylabel("time over ours (1: ours)")
+    axes.set_title("The same work, one BLAS thread; median and quartiles")
+    axes.legend(fontsize=8, ncols=2)
+
+
+def draw_growth(axes, results):
+    """Time of a fit against the size of one thing, both over the smallest."""
+    for name, group in results.groupby("name", sort=False):
+        size = group["size"] / group["size"].iloc[0]
+        axes.plot(size, group.seconds / group.seconds.iloc[0], "o-", label=name, ms=4)
+    sizes = np.array([1, results.groupby("name").size().max()])
+    sizes = np.array([1, 2.0 ** (sizes[1] - 1)])
+    axes.plot(sizes, sizes, "--", color="0.6", label="slope 1")
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log", base=2)
+    axes.set_xlabel("size over the smallest")
+    axes.set_ylabel("time over that of the smallest")
+    axes.set_title("Growth")
+    axes.legend(fontsize=8)
+
+
+def quality_picture():
+    """Ranks and tables of quality.py's last run."""
+    losses = losses_of(pd.read_csv(HERE / "results" / "quality.csv"))
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
     draw_ranks(left, losses)
     draw_tables(right, losses)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
+    return figure
+
+
+def speed_picture():
+    """Ratios of speed.py's last run, growth of costs.py's."""
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(12, 4.2), layout="constrained", width_ratios=[2.4, 1]
+    )
+    draw_ratios(left, pd.read_csv(HERE / "results" / "speed.csv"))
+    draw_growth(right, pd.read_csv(HERE / "results" / "growth.csv"))
+    return figure
+
+
+def main():
+    """Draw the pictures from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--out", default=HERE.parent / "docs" / "images", type=Path, help="a folder"
+    )
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     mpl.rcParams["svg.hashsalt"] = "sknet"  # the same file for the same figures
-    figure.savefig(options.out, metadata={"Date": None})
+    for name, draw in (("quality", quality_picture), ("speed", speed_picture)):
+        draw().savefig(options.out / f"{name}.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ and the boolean scratch array ``mask``, which are not needed any more at that po
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,10 @@ Array = NDArray[np.floating]
 
 BLOCK = 32_768  # units worked through at a time: such arrays stay in the cache
 _ZEROS = {np.dtype(t): np.zeros(BLOCK, t) for t in (np.float32, np.float64)}
+_INTEGER: dict[np.dtype, Any] = {  # of the same size
+    np.dtype(np.float32): np.int32,
+    np.dtype(np.float64): np.int64,
+}
 
 
 class Activation(NamedTuple):
@@ -56,8 +60,13 @@ def _relu(Z: Array) -> None:
 
 
 def _relu_backward(hidden: Array, gradient: Array, mask: NDArray[np.bool_]) -> None:
-    np.greater(hidden, 0, out=mask)
-    np.multiply(gradient, mask, out=gradient)
+    # no cast of booleans: the sign bit of -bits, drawn over all bits, is hidden > 0
+    integer = _INTEGER[hidden.dtype]
+    bits = hidden.view(integer)
+    np.negative(bits, out=bits)
+    np.right_shift(bits, 8 * bits.itemsize - 1, out=bits)
+    of_gradient = gradient.view(integer)
+    np.bitwise_and(of_gradient, bits, out=of_gradient)
 
 
 def _relu_slope(hidden: Array, out: Array, mask: NDArray[np.bool_]) -> None:

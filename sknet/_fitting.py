@@ -26,6 +26,7 @@ from sknet._publishing import Outcome, Temperatures, optimizer_kind, progress, p
 from sknet._rows import fold_of_rows
 from sknet._schedules import Constant
 from sknet._session import Session
+from sknet._threads import threads_for
 from sknet._training import (
     Minibatches,
     Monitor,
@@ -75,7 +76,8 @@ def fit(settings, labelled, classes, validation, previous, callbacks):
     if validation is not None:
         held_out = given_validation(settings, validation, classes, prepared)
     run = run_lbfgs if settings.solver == "lbfgs" else run_stochastic
-    task, outcome = run(session, held_out, partial(callbacks.begin, "fit"))
+    with threads_for(_largest_product(session)):
+        task, outcome = run(session, held_out, partial(callbacks.begin, "fit"))
     if outcome.interruption is None:
         _reporting.warn_if_in_trouble(
             settings, outcome, prepared.data, held_out, len(classes)
@@ -107,7 +109,8 @@ def partial_fit(settings, labelled, classes, previous, callbacks):
     )
     session.bind(prepared)
     begin = partial(callbacks.begin, "partial_fit")
-    task, outcome = run_stochastic(session, None, begin)
+    with threads_for(_largest_product(session)):
+        task, outcome = run_stochastic(session, None, begin)
     if outcome.n_recoveries:
         _reporting.warn_of_divergence(settings, outcome)
     attributes = published(session, outcome)
@@ -252,13 +255,31 @@ def _joint_outcome(session, monitors, stop_reason=None, interruption=None):
 
 def _minibatches(session, j=None):
     """The training rows in minibatches, or, for member j, in blocks of bounded size."""
-    settings, data = session.settings, session.prepared.member_data(j)
-    size, whole = batch_size_for(settings, len(data.rows)), j is not None
-    if whole:
-        widest = max(session.shape[:3])
-        size = max(256, FULL_BATCH_ELEMENTS // widest)
+    settings, data, whole = (
+        session.settings,
+        session.prepared.member_data(j),
+        j is not None,
+    )
     rng = session.rngs["shuffle"] if settings.shuffle and not whole else None
-    return Minibatches(data, session.standardizer, size, rng, whole=whole)
+    return Minibatches(
+        data, session.standardizer, _batch_size(session), rng, whole=whole
+    )
+
+
+def _batch_size(session):
+    """Rows worked through at a time."""
+    n = len(session.prepared.data.rows)
+    if session.settings.solver == "lbfgs":
+        return min(n, max(256, FULL_BATCH_ELEMENTS // max(session.shape[:3])))
+    return min(n, batch_size_for(session.settings, n))
+
+
+def _largest_product(session):
+    """Multiplications of the largest matrix product of a training step."""
+    d, h, _, k = session.shape
+    return (
+        _batch_size(session) * d * h * (1 if session.settings.solver == "lbfgs" else k)
+    )
 
 
 def _follow(session, task, monitor, outcome):

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import daxpy, saxpy
+from scipy.linalg.blas import daxpy, dscal, saxpy, sscal
 
 Array = NDArray[np.floating]
 
 BLOCK = 32_768  # parameters worked through at a time: such arrays stay in the cache
 SMALLEST_UNIT = 1e-4  # of a moment, before it is written out and counting begins anew
 AXPY = {np.dtype(np.float32): saxpy, np.dtype(np.float64): daxpy}  # y += a * x
+SCAL = {np.dtype(np.float32): sscal, np.dtype(np.float64): dscal}  # x *= a
 
 
 class Optimizer(Protocol):
@@ -132,7 +133,7 @@ class Adam:
         self._v = np.zeros_like(params)
         self._unit_1 = self._unit_2 = 1.0
         self._scratch = np.empty_like(params, shape=min(block, params.size))
-        self._add_scaled = AXPY[params.dtype]
+        self._add_scaled, self._scale = AXPY[params.dtype], SCAL[params.dtype]
         self._size = self._keep = self._epsilon = 0.0
         self._blocks = self.parts(0, params.size, block)
 
@@ -187,7 +188,7 @@ class Adam:
         scratch += self._epsilon
         np.divide(m, scratch, out=scratch)
         if n_decayed:
-            theta[:n_decayed] *= self._keep
+            self._scale(self._keep, theta[:n_decayed])
         add_scaled(scratch, theta, a=-self._size)
 
     def reset(self) -> None:

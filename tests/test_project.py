@@ -42,7 +42,7 @@ LAYERS = [
     {"_training"},
     {"_prediction"},
     {"_crossfit"},
-    {"_callbacks", "_columns", "_objects", "_reporting", "_validation"},
+    {"_callbacks", "_columns", "_objects", "_reporting", "_threads", "_validation"},
     {"_rows"},
     {"_preparation", "_publishing", "_session"},
     {"_fitting"},

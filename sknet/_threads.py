@@ -1,0 +1,32 @@
+"""BLAS threads: none but the caller's where a second one costs more than it helps.
+
+Each product of a training step is handed to the threads and waited for. Small ones are
+done in less time than that takes.
+"""
+
+import contextlib
+import functools
+
+import threadpoolctl
+
+WORTH_SHARING = 1 << 26  # multiplications of a step's largest product
+
+
+@functools.cache
+def _blas():
+    """The BLAS libraries that are loaded; None if their limits could not be trusted.
+
+    A limit holds for the whole process. threadpoolctl 3.8 lets one thread at a time set
+    it, so that fits which run side by side cannot restore each other's limit for good;
+    before, they are better left alone.
+    """
+    safe = hasattr(threadpoolctl.OpenBLASController, "clear_controlling_thread")
+    return (
+        threadpoolctl.ThreadpoolController().select(user_api="blas") if safe else None
+    )
+
+
+def threads_for(n_multiplications):
+    """A context that keeps BLAS to one thread while products are of this size."""
+    blas = _blas() if n_multiplications < WORTH_SHARING else None
+    return contextlib.nullcontext() if blas is None else blas.limit(limits=1)
