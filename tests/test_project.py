@@ -46,7 +46,7 @@ LAYERS = [
     {"_rows"},
     {"_preparation", "_publishing", "_session"},
     {"_fitting"},
-    {"_persistence", "_probabilities"},
+    {"_documentation", "_persistence", "_probabilities"},
     {"_classifier", "_plot"},
     {"__init__", "onnx"},
 ]
