@@ -167,25 +167,25 @@ class TwoLayerClassifier(
         Labels, sorted.
     n_features_in_ : int
         Number of columns of the X seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of its columns, if they are all strings.
     coefs_ : list of ndarray
         Weights on standardized inputs, shapes (n_inputs, hidden_layer_size) and
         (hidden_layer_size, n_outputs); with more than one member, (n_estimators,
         n_inputs, hidden_layer_size) and (n_estimators, hidden_layer_size, n_outputs).
-        n_inputs is n_features_in_, and one more for each of `split_columns_`.
+        n_inputs is `n_features_in_`, and one more for each of `split_columns_`.
     intercepts_ : list of ndarray
         Biases, shapes (hidden_layer_size,) and (n_outputs,), with a leading axis for
         more than one member.
-    mean_ : ndarray of shape (n_features_in_,) or None
+    mean_ : ndarray of shape (`n_features_in_`,) or None
         What is subtracted from each column. None without `standardize`; zero for
         sparse X.
-    scale_ : ndarray of shape (n_features_in_,) or None
+    scale_ : ndarray of shape (`n_features_in_`,) or None
         What each column is divided by. None without `standardize`.
-    split_columns_ : ndarray of int of shape (n_inputs - n_features_in_,)
+    split_columns_ : ndarray of int of shape (n_inputs - `n_features_in_`,)
         Columns that enter the network twice: an input above their mean in their own
         place, and one below it behind all columns.
-    split_offset_ : ndarray of shape (n_inputs - n_features_in_,)
+    split_offset_ : ndarray of shape (n_inputs - `n_features_in_`,)
         Half their mean absolute deviation (after `partial_fit`, the batches' average,
         too small if their means differ), in units of `scale_`: subtracted from the
         upper input and added to the lower one, so that both have the
