@@ -71,11 +71,12 @@ print(f"Stopped after {linear.n_iter_} iterations: {linear.stop_reason_}")
 # %%
 # The course of both
 # ------------------
-# One network each, trained on all rows of the wine data without a hold-out. An iteration
-# of L-BFGS sees every row once, or more often if its line search needs it; an epoch of
-# Adam makes several steps, at a learning rate that rises and falls. The curves show the
-# loss without the penalty. L-BFGS minimizes the sum of both, and so it comes to rest
-# where less loss would cost more penalty; Adam's decay of the weights pulls less here.
+# One network each, trained on all rows of the wine data without a hold-out. An
+# iteration of L-BFGS sees every row once, or more often if its line search needs it;
+# an epoch of Adam makes several steps, at a learning rate that rises and falls. The
+# curves show the loss without the penalty. L-BFGS minimizes the sum of both, and so
+# it comes to rest where less loss would cost more penalty; Adam's decay of the
+# weights pulls less here.
 
 X, y = load_wine(return_X_y=True)
 _, ax = plt.subplots(layout="constrained")

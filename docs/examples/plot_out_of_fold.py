@@ -12,7 +12,8 @@ choose a threshold, to find rows with wrong labels.
 # One fit in place of a cross-validation
 # --------------------------------------
 # ``cross_val_predict`` fits all members anew for each fold, and predicts with their
-# mean. ``oof_proba_`` comes with the fit, and each row's prediction is that of one member.
+# mean. ``oof_proba_`` comes with the fit, and each row's prediction is that of one
+# member.
 #
 # The folds of the network are stratified and otherwise drawn at random. Where rows
 # belong together, as the digits of one writer do, a row's relatives may be trained on:
