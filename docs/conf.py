@@ -85,6 +85,7 @@ sphinx_gallery_conf = {
     "reset_modules_order": "both",
     "abort_on_example_error": True,
     "min_reported_time": 0,
+    "write_computation_times": False,  # its table would be drawn by scripts of others
     "show_memory": False,
     "show_signature": False,
     "download_all_examples": False,
@@ -105,6 +106,7 @@ def documentation_url():
 html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_baseurl = documentation_url()
+toc_object_entries_show_parents = "hide"
 html_title = f"sknet {release}"
 html_static_path = ["_static"]
 html_css_files = ["sknet.css"]
@@ -112,7 +114,7 @@ html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
     "logo": {"text": "sknet"},
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 3,
     "navigation_with_keys": False,
     "show_prev_next": True,
     "show_toc_level": 2,
@@ -121,7 +123,21 @@ html_theme_options = {
     "footer_end": ["sphinx-version"],
     "secondary_sidebar_items": ["page-toc"],
 }
-html_sidebars = {name: [] for name in ("index", "changelog", "CONTRIBUTING")}
+# pages that stand alone: there is no section to navigate
+html_sidebars = {
+    name: []
+    for name in (
+        "index",
+        "from_*",
+        "quality",
+        "performance",
+        "benchmarks",
+        "architecture",
+        "CONTRIBUTING",
+        "changelog",
+        "search",
+    )
+}
 
 
 def to_the_page_on_the_site(app, docname, content):

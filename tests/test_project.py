@@ -176,6 +176,14 @@ def test_front_page_installs_as_the_readme_does():
     assert readme_blocks("bash")[0].startswith(command.rstrip("\n"))
 
 
+def test_readme_builds_the_site_as_ci_and_contributing_do():
+    (line,) = [text for of, _, text in blocks_of(ROOT / "README.md") if of == "sh"]
+    command = line.strip().partition(" && ")[2].removeprefix(".venv/bin/")
+    assert command.startswith("python -m sphinx -W")
+    for path in (".github/workflows/ci.yml", "docs/CONTRIBUTING.md"):
+        assert command in read(ROOT / path), f"{path} builds it in another way"
+
+
 def test_settings_page_has_every_setting_and_its_default():
     text = read(ROOT / "docs" / "guide" / "settings.md")
     rows = re.findall(r"^\| (`[a-z_0-9`, ]+`) \| ([^|]+) \|", text, re.M)

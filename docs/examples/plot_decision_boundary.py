@@ -32,7 +32,13 @@ networks = {
         activation="identity", split_inputs=False, random_state=0
     ),
     "four hidden units": TwoLayerClassifier(
-        4, n_estimators=1, solver="lbfgs", split_inputs=False, random_state=0
+        4,
+        n_estimators=1,
+        solver="lbfgs",
+        alpha=0.001,
+        max_iter=300,
+        split_inputs=False,
+        random_state=0,
     ),
     "default": TwoLayerClassifier(random_state=0),
 }

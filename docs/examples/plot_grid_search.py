@@ -49,7 +49,7 @@ table[[*columns, "log_loss", "std_test_score", "mean_fit_time"]].round(3)
 # The winner, as scikit-learn shows it
 # ------------------------------------
 # Settings that differ from their defaults are marked, and the fitted attributes stand
-# below. Each name leads to its description on this site.
+# below. Each name leads to its description in the documentation.
 
 search.best_estimator_
 
