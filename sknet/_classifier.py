@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
 from sknet import _callbacks, _fitting, _objects, _validation
+from sknet._documentation import DocumentationLinkMixin
 from sknet._persistence import VersionMixin
 from sknet._probabilities import ProbabilityMixin
 
@@ -27,6 +28,7 @@ class TwoLayerClassifier(
     _callbacks.CallbackSupportMixin,
     ProbabilityMixin,
     VersionMixin,
+    DocumentationLinkMixin,
     ClassifierMixin,
     BaseEstimator,
 ):
@@ -117,8 +119,10 @@ class TwoLayerClassifier(
         single row stay in training.
     store_oof_proba : bool, default=False
         Whether to keep `oof_proba_`.
-    beta_1, beta_2 : float, default=0.9, 0.999
-        Decay of Adam's first and second moment.
+    beta_1 : float, default=0.9
+        Decay of Adam's first moment.
+    beta_2 : float, default=0.999
+        Decay of Adam's second moment.
     epsilon : float, default=1e-8
         Keeps Adam's denominator from zero.
     n_iter_no_change : int or inf, default=8
@@ -163,23 +167,25 @@ class TwoLayerClassifier(
         Labels, sorted.
     n_features_in_ : int
         Number of columns of the X seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of its columns, if they are all strings.
     coefs_ : list of ndarray
         Weights on standardized inputs, shapes (n_inputs, hidden_layer_size) and
         (hidden_layer_size, n_outputs); with more than one member, (n_estimators,
         n_inputs, hidden_layer_size) and (n_estimators, hidden_layer_size, n_outputs).
-        n_inputs is n_features_in_, and one more for each of `split_columns_`.
+        n_inputs is `n_features_in_`, and one more for each of `split_columns_`.
     intercepts_ : list of ndarray
         Biases, shapes (hidden_layer_size,) and (n_outputs,), with a leading axis for
         more than one member.
-    mean_, scale_ : ndarray of shape (n_features_in_,) or None
-        What is subtracted from and divided out of each column. None without
-        `standardize`; for sparse X `mean_` is zero.
-    split_columns_ : ndarray of int of shape (n_inputs - n_features_in_,)
+    mean_ : ndarray of shape (`n_features_in_`,) or None
+        What is subtracted from each column. None without `standardize`; zero for
+        sparse X.
+    scale_ : ndarray of shape (`n_features_in_`,) or None
+        What each column is divided by. None without `standardize`.
+    split_columns_ : ndarray of int of shape (n_inputs - `n_features_in_`,)
         Columns that enter the network twice: an input above their mean in their own
         place, and one below it behind all columns.
-    split_offset_ : ndarray of shape (n_inputs - n_features_in_,)
+    split_offset_ : ndarray of shape (n_inputs - `n_features_in_`,)
         Half their mean absolute deviation, in units of `scale_`: subtracted from the
         upper input and added to the lower one, so that both have the mean zero before
         the squash. A stream estimates it: the ratio of mean absolute to standard

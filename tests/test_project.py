@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from packaging.version import Version
+from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
 import sknet
@@ -46,7 +47,7 @@ LAYERS = [
     {"_rows"},
     {"_preparation", "_publishing", "_session"},
     {"_fitting"},
-    {"_persistence", "_probabilities"},
+    {"_documentation", "_persistence", "_probabilities"},
     {"_classifier", "_plot"},
     {"__init__", "onnx"},
 ]
@@ -80,10 +81,24 @@ def read(path):
 # README
 
 
+def blocks_of(path):
+    """Fenced blocks of a Markdown page: language, line of the fence, content."""
+    language, found = None, []
+    for number, line in enumerate(read(path).splitlines(keepends=True), start=1):
+        if language is None and line.startswith("```"):
+            language, start, content = line[3:].strip(), number, []
+        elif language is not None and line.rstrip() == "```":
+            found.append((language, start, "".join(content)))
+            language = None
+        elif language is not None:
+            content.append(line)
+    assert language is None, f"{path.name}: the block of line {start} has no end"
+    return found
+
+
 def readme_blocks(language):
     """Contents of README's fenced blocks in one language, in order."""
-    fences = re.findall(r"^```(\w*)\n(.*?)^```$", read(ROOT / "README.md"), re.M | re.S)
-    return [content for of, content in fences if of == language]
+    return [text for of, _, text in blocks_of(ROOT / "README.md") if of == language]
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["quickstart", "tests"])
@@ -114,22 +129,86 @@ def test_ci_runs_the_test_command_of_the_readme():
     )
 
 
-def test_readme_example_prints_what_readme_shows():
-    (code,), (shown,) = readme_blocks("python"), readme_blocks("text")
-    printed = io.StringIO()
-    with threadpool_limits(1), contextlib.redirect_stdout(printed):
-        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
-    assert printed.getvalue() == shown
-
-
 def test_readme_links_to_the_documentation():
-    links = re.findall(r"\]\((docs/\w+\.md)", read(ROOT / "README.md"))
+    links = re.findall(r"\]\((docs/[\w/]+\.md)", read(ROOT / "README.md"))
     pages = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
-    assert set(links) == pages
+    of_the_site = {"docs/api.md", "docs/benchmarks.md", "docs/index.md"}
+    assert set(links) == pages - of_the_site | {"docs/guide/index.md"}
 
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES += sorted((ROOT / "docs" / "guide").glob("*.md"))
 PAGES.append(ROOT / "benchmarks" / "README.md")
+PAGES_WITH_CODE = [
+    page for page in PAGES if any(of == "python" for of, *_ in blocks_of(page))
+]
+
+
+def test_pages_with_code_are_found():
+    names = {str(page.relative_to(ROOT)) for page in PAGES_WITH_CODE}
+    assert {"README.md", "docs/index.md", "docs/from_the_tutorial.md"} < names
+    guide = {f"docs/guide/{path.name}" for path in (ROOT / "docs/guide").glob("*.md")}
+    assert guide - names == {"docs/guide/index.md"}
+
+
+@pytest.mark.parametrize(
+    "page", PAGES_WITH_CODE, ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_page_prints_what_it_shows(page, tmp_path, monkeypatch):
+    # blocks share their names, as if pasted one after the other; what a block prints is
+    # the text block after it, and a block without one prints nothing
+    monkeypatch.chdir(tmp_path)
+    blocks, names = blocks_of(page), {"__name__": "page"}
+    for (language, line, code), following in itertools.pairwise([*blocks, (None,) * 3]):
+        if language != "python":
+            continue
+        expected = following[2] if following[0] == "text" else ""
+        printed = io.StringIO()
+        source = compile("\n" * line + code, str(page), "exec")
+        with threadpool_limits(1), contextlib.redirect_stdout(printed):
+            exec(source, names)
+        assert printed.getvalue() == expected, f"{page.name}, line {line}"
+    plt.close("all")
+
+
+def test_front_page_installs_as_the_readme_does():
+    (command,) = [t for of, _, t in blocks_of(ROOT / "docs/index.md") if of == "bash"]
+    assert readme_blocks("bash")[0].startswith(command.rstrip("\n"))
+
+
+def test_readme_builds_the_site_as_ci_and_contributing_do():
+    (line,) = [text for of, _, text in blocks_of(ROOT / "README.md") if of == "sh"]
+    command = line.strip().partition(" && ")[2].removeprefix(".venv/bin/")
+    assert command.startswith("python -m sphinx -W")
+    for path in (".github/workflows/ci.yml", "docs/CONTRIBUTING.md"):
+        assert command in read(ROOT / path), f"{path} builds it in another way"
+
+
+def test_settings_page_has_every_setting_and_its_default():
+    text = read(ROOT / "docs" / "guide" / "settings.md")
+    rows = re.findall(r"^\| (`[a-z_0-9`, ]+`) \| ([^|]+) \|", text, re.M)
+    listed = {}
+    for names, defaults in rows:
+        names = re.findall(r"`(\w+)`", names)
+        values = re.sub(r"`|:.*", "", defaults).strip().split(", ")
+        listed |= dict(zip(names, map(ast.literal_eval, values), strict=True))
+    signature = inspect.signature(TwoLayerClassifier).parameters.values()
+    assert listed == {setting.name: setting.default for setting in signature}
+
+
+def test_page_for_users_of_mlpclassifier_names_all_that_both_have():
+    text = read(ROOT / "docs" / "from_mlpclassifier.md")
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| ", text, re.M)
+    rows = [(a, a if b.startswith("the same") else b) for a, b in rows]
+    theirs, ours = (
+        set(re.findall(r"\w+", " ".join(cells))) for cells in zip(*rows, strict=True)
+    )
+    assert set(inspect.signature(MLPClassifier).parameters) <= theirs
+    assert set(inspect.signature(TwoLayerClassifier).parameters) <= ours
+    defaults = dict(re.findall(r"`(\w+)=([^`]+)`", " ".join(row[0] for row in rows)))
+    for name, default in defaults.items():
+        actual = inspect.signature(MLPClassifier).parameters[name].default
+        assert ast.literal_eval(default) == actual, f"MLPClassifier's {name}"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -403,16 +482,3 @@ def test_no_file_holds_a_path_of_one_machine():
         for number, line in enumerate(content.decode("utf-8").splitlines(), start=1):
             found += [f"{name}:{number}: {line}"] if PRIVATE_PATH.search(line) else []
     assert not found, "paths of one machine:\n" + "\n".join(found)
-
-
-@pytest.mark.parametrize("page", ["from_the_tutorial.md", "quality.md"])
-def test_page_prints_what_it_shows(page):
-    text = read(ROOT / "docs" / page)
-    fences = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
-    code = "\n".join(content for of, content in fences if of == "python")
-    shown = "".join(content for of, content in fences if of == "text")
-    printed = io.StringIO()
-    with threadpool_limits(1), contextlib.redirect_stdout(printed):
-        exec(compile(code, page, "exec"), {})
-    assert code
-    assert printed.getvalue() == shown

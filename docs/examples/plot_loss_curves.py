@@ -8,6 +8,8 @@ own displays show the rest: where it decides, how well it ranks, how far its
 probabilities can be trusted, what it confuses, and what a setting does.
 """
 
+# sphinx_gallery_thumbnail_number = 2
+
 # %%
 # Setting up
 # ----------

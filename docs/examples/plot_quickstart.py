@@ -50,7 +50,8 @@ else:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-HERE = Path(__file__).parent
+# a notebook has no file
+HERE = Path(__file__).parent if "__file__" in globals() else Path()
 HEADING = "data           network              accuracy  log-loss  seconds"
 ROW = "{:<14} {:<19} {:>9.3f} {:>9.3f} {:>8.1f}"
 N_FOLDS = 3
@@ -175,7 +176,7 @@ if matplotlib is not None:
     LossCurveDisplay.from_estimator(clf, ax=ax)
     ax.set(ylabel="Log-loss", yscale="log", title="Digits")
     figure.savefig(HERE / "loss_curve.png", dpi=120)
-    print("Saved loss_curve.png next to this script")
+    print("Saved loss_curve.png")
 
 # %%
 # A confusion matrix
@@ -189,4 +190,4 @@ if matplotlib is not None:
     ConfusionMatrixDisplay.from_predictions(y_test, predicted, ax=ax, colorbar=False)
     ax.set_title("Digits, rows held out")
     figure.savefig(HERE / "confusion_matrix.png", dpi=120)
-    print("Saved confusion_matrix.png next to this script")
+    print("Saved confusion_matrix.png")

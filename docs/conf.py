@@ -1,0 +1,150 @@
+"""Sphinx settings of the site.
+
+The build needs no network. With ``SKNET_DOCS_INTERSPHINX=1`` in the environment it
+fetches the inventories of the packages that the pages refer to, and links to them.
+"""
+
+import os
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import sknet
+
+DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS / "_ext"))
+
+# --- the project
+
+project = "sknet"
+author = "The sknet developers"
+copyright = author
+version = release = sknet.__version__
+
+# --- what is read
+
+extensions = [
+    "docstrings",
+    "mathml",
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "examples"]
+templates_path = ["_templates"]
+nitpicky = True
+smartquotes = False  # the links from an estimator's table quote the page's text
+default_role = "literal"
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+# --- docstrings
+
+
+def inherited(estimator):
+    """Public methods that an estimator has from scikit-learn and not from sknet."""
+    ours = set()
+    for base in estimator.__mro__:
+        if base.__module__.startswith("sknet"):
+            ours.update(vars(base))
+    return [n for n in dir(estimator) if n not in ours or n.endswith("_request")]
+
+
+autosummary_generate = True
+autosummary_context = {
+    "of_scikit_learn": ["__init__", *inherited(sknet.TwoLayerClassifier)]
+}
+autodoc_typehints = "none"
+numpydoc_show_class_members = False  # the template lists them
+numpydoc_xref_param_type = False
+
+# --- references to other packages
+
+if os.environ.get("SKNET_DOCS_INTERSPHINX") == "1":
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "matplotlib": ("https://matplotlib.org/stable/", None),
+        "numpy": ("https://numpy.org/doc/stable/", None),
+        "sklearn": ("https://scikit-learn.org/stable/", None),
+    }
+else:
+    nitpick_ignore_regex = [("py:.*", r"(sklearn|numpy|matplotlib|skl2onnx)(\..*)?")]
+
+# --- the gallery
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "auto_examples",
+    "within_subsection_order": "gallery.Order",
+    "reset_modules": ("matplotlib", "gallery.strict"),
+    "reset_modules_order": "both",
+    "abort_on_example_error": True,
+    "min_reported_time": 0,
+    "write_computation_times": False,  # its table would be drawn by scripts of others
+    "show_memory": False,
+    "show_signature": False,
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "backreferences_dir": "api/examples",
+    "doc_module": ("sknet",),
+}
+
+# --- the site
+
+
+def documentation_url():
+    """The address of the site, from the one place that holds it: pyproject.toml."""
+    urls = metadata.metadata("sknet").get_all("Project-URL")
+    return dict(re.split(r",\s*", url, maxsplit=1) for url in urls)["Documentation"]
+
+
+html_math_renderer = "mathml"
+html_theme = "pydata_sphinx_theme"
+html_baseurl = documentation_url()
+toc_object_entries_show_parents = "hide"
+html_title = f"sknet {release}"
+html_static_path = ["_static"]
+html_css_files = ["sknet.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {
+    "logo": {"text": "sknet"},
+    "header_links_before_dropdown": 3,
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "show_toc_level": 2,
+    "footer_start": ["copyright"],
+    "footer_center": [],
+    "footer_end": ["sphinx-version"],
+    "secondary_sidebar_items": ["page-toc"],
+}
+# pages that stand alone: there is no section to navigate
+html_sidebars = {
+    name: []
+    for name in (
+        "index",
+        "from_*",
+        "quality",
+        "performance",
+        "benchmarks",
+        "architecture",
+        "CONTRIBUTING",
+        "changelog",
+        "search",
+    )
+}
+
+
+def to_the_page_on_the_site(app, docname, content):
+    """Lead a link to benchmarks/README.md to the page that includes it."""
+    content[0] = content[0].replace("](../benchmarks/README.md)", "](benchmarks.md)")
+
+
+def setup(app):
+    """Connect the above."""
+    app.connect("source-read", to_the_page_on_the_site)

@@ -1,0 +1,80 @@
+"""
+Weights of rows and of classes
+==============================
+
+A sample weight says how often a row counts. In ``TwoLayerClassifier`` this is exact: a
+row of weight 3 gives the same model as three copies of it, and one of weight 0 the same
+as leaving it out. Class weights are sample weights by label.
+"""
+
+# %%
+# Weight 3 is three copies
+# ------------------------
+# With minibatches, dropout and held-out folds switched on, as they are by default, most
+# implementations keep this promise on average only.
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_wine, make_classification
+from sklearn.metrics import balanced_accuracy_score, log_loss, recall_score
+from sklearn.model_selection import train_test_split
+
+from sknet import TwoLayerClassifier
+
+X, y = load_wine(return_X_y=True)
+times = np.random.default_rng(0).integers(0, 4, size=len(y))
+clf = TwoLayerClassifier(random_state=0)
+
+weighted = clf.fit(X, y, sample_weight=times).predict_proba(X)
+repeated = clf.fit(X.repeat(times, axis=0), y.repeat(times)).predict_proba(X)
+shuffle = np.random.default_rng(1).permutation(len(y))
+shuffled = clf.fit(X[shuffle], y[shuffle], times[shuffle]).predict_proba(X)
+print("largest difference, weights against copies:", np.abs(weighted - repeated).max())
+print("largest difference, rows in another order: ", np.abs(weighted - shuffled).max())
+
+# %%
+# A rare class
+# ------------
+# One row in twenty is of class 1. Without weights the network gives honest
+# probabilities, and seldom one above one half. ``class_weight="balanced"`` gives both
+# classes the same total weight: it finds more of the rare class, at the price of false
+# alarms and of probabilities that hold for a world in which both are equally frequent.
+
+X, y = make_classification(
+    4000, 10, n_informative=5, weights=[0.95], class_sep=0.6, random_state=0
+)
+X_train, X_test, y_train, y_test = train_test_split(
+    X, y, test_size=0.5, stratify=y, random_state=0
+)
+plain = TwoLayerClassifier(random_state=0).fit(X_train, y_train)
+balanced = TwoLayerClassifier(class_weight="balanced", random_state=0)
+balanced.fit(X_train, y_train)
+
+print(f"{'':<9} found  balanced accuracy  log-loss  mean probability of class 1")
+for name, model in {"plain": plain, "balanced": balanced}.items():
+    predicted, proba = model.predict(X_test), model.predict_proba(X_test)
+    print(
+        f"{name:<9} {recall_score(y_test, predicted):5.2f}"
+        f" {balanced_accuracy_score(y_test, predicted):18.2f}"
+        f" {log_loss(y_test, proba):9.3f} {proba[:, 1].mean():28.3f}"
+    )
+print(f"Class 1 makes up {y_test.mean():.3f} of the rows.")
+
+# %%
+# Or move the threshold
+# ---------------------
+# Both models rank the rows much alike. Where honest probabilities are needed as well,
+# fit without weights and choose the threshold instead; scikit-learn's
+# ``TunedThresholdClassifierCV`` does it by cross-validation.
+
+_, ax = plt.subplots(layout="constrained")
+thresholds = np.linspace(0.01, 0.99, 99)
+for name, model in {"plain": plain, "balanced": balanced}.items():
+    proba = model.predict_proba(X_test)[:, 1]
+    scores = [balanced_accuracy_score(y_test, proba > t) for t in thresholds]
+    ax.plot(thresholds, scores, label=name)
+ax.axvline(y_train.mean(), color="gray", linestyle=":", label="share of class 1")
+ax.set(xlabel="Threshold", ylabel="Balanced accuracy", title="Rows held out")
+_ = ax.legend()
+
+plt.show()
