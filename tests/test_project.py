@@ -448,7 +448,8 @@ def test_import_loads_no_optional_package(statement):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_module_is_loaded_with_the_dependencies_alone(path):
-    known = {*sys.stdlib_module_names, "numpy", "scipy", "sklearn", "sknet"}
+    dependencies = {"numpy", "scipy", "sklearn", "threadpoolctl"}
+    known = {*sys.stdlib_module_names, *dependencies, "sknet"}
     packages = {name.split(".")[0] for name in imports_of(path, when_loaded=True)}
     assert packages <= known, f"{path.stem} needs {packages - known} to be loaded"
 
