@@ -12,6 +12,10 @@ from sknet._network import Shape, TwoLayerNetwork
 from sknet._objects import ACTIVATIONS, Sizes, columns_to_split, loss_for, split_of
 from sknet._standardizer import Standardizer, working_dtype
 
+LARGEST_PENALTY = (
+    1e100  # no weight is left long before; the gradient's square is finite
+)
+
 
 class Session:
     """What one fit trains with. ``bind`` gives it the rows, when they are known.
@@ -108,7 +112,7 @@ class Session:
             params,
             ACTIVATIONS[self.settings.activation],
             self.loss,
-            alpha=self.settings.alpha if penalized else 0.0,
+            alpha=min(self.settings.alpha, LARGEST_PENALTY) if penalized else 0.0,
             **dropout,
         )
 
@@ -125,6 +129,11 @@ class Session:
             prepared.class_rank,
             self._class_log_prior(),
         )
+        if prepared.statistics is not None and not self.stream:
+            # what is the same in all rows says nothing of one in which it is not; a
+            # stream may still bring it
+            constant = prepared.statistics.deviation == 0
+            self.shape.views(params).W1[: len(constant)][constant] = 0
         return params
 
     def _class_log_prior(self):
