@@ -32,6 +32,7 @@ CHANGES = {
     "dropout 0": {"dropout": 0.0},
     "dropout 0.2": {"dropout": 0.2},
     "dropout 0.35": {"dropout": 0.35},
+    "dropout 0.5": {"dropout": 0.5},
     "squash 3": {"squash": 3.0},
     "no squash": {"squash": None},
     "alpha 0": {"alpha": 0.0},

@@ -1,9 +1,10 @@
-"""Hidden-layer activations: forward and backward in place, side by side.
+"""Hidden-layer activations: forward, backward and slope, side by side.
 
 ``forward(Z)`` overwrites the pre-activation with the activation. ``backward(hidden,
 gradient, mask)`` multiplies ``gradient`` by the derivative, which every activation here
 can express by its own value, so no pre-activation is kept; it may overwrite ``hidden``
 and the boolean scratch array ``mask``, which are not needed any more at that point.
+``slope(hidden, out, mask)`` writes the derivative itself into ``out``.
 """
 
 from collections.abc import Callable
@@ -28,6 +29,7 @@ class Activation(NamedTuple):
 
     forward: Callable[[Array], None]
     backward: Callable[[Array, Array, NDArray[np.bool_]], None]
+    slope: Callable[[Array, Array, NDArray[np.bool_]], None]
     start_variance: Callable[[int, int], float]
 
 
@@ -45,6 +47,9 @@ def _relu(Z: Array) -> None:
     # against an array of zeros: NumPy's maximum with a scalar is several times slower
     zeros = _ZEROS[Z.dtype]
     flat = Z.reshape(-1)  # a view: Z is contiguous
+    if len(flat) <= BLOCK:
+        np.maximum(flat, zeros[: len(flat)], out=flat)
+        return
     for start in range(0, len(flat), BLOCK):
         part = flat[start : start + BLOCK]
         np.maximum(part, zeros[: len(part)], out=part)
@@ -53,6 +58,11 @@ def _relu(Z: Array) -> None:
 def _relu_backward(hidden: Array, gradient: Array, mask: NDArray[np.bool_]) -> None:
     np.greater(hidden, 0, out=mask)
     np.multiply(gradient, mask, out=gradient)
+
+
+def _relu_slope(hidden: Array, out: Array, mask: NDArray[np.bool_]) -> None:
+    np.greater(hidden, 0, out=mask)
+    np.copyto(out, mask)
 
 
 def _tanh(Z: Array) -> None:
@@ -65,6 +75,11 @@ def _tanh_backward(hidden: Array, gradient: Array, mask: NDArray[np.bool_]) -> N
     gradient *= hidden
 
 
+def _tanh_slope(hidden: Array, out: Array, mask: NDArray[np.bool_]) -> None:
+    np.multiply(hidden, hidden, out=out)
+    np.subtract(1, out, out=out)
+
+
 def _logistic(Z: Array) -> None:
     expit(Z, out=Z)
 
@@ -75,6 +90,11 @@ def _logistic_backward(hidden: Array, gradient: Array, mask: NDArray[np.bool_]) 
     gradient *= hidden
 
 
+def _logistic_slope(hidden: Array, out: Array, mask: NDArray[np.bool_]) -> None:
+    np.subtract(1, hidden, out=out)
+    out *= hidden
+
+
 def _identity(Z: Array) -> None:
     return None
 
@@ -83,7 +103,11 @@ def _identity_backward(hidden: Array, gradient: Array, mask: NDArray[np.bool_]) 
     return None
 
 
-RELU = Activation(_relu, _relu_backward, he_variance)
-TANH = Activation(_tanh, _tanh_backward, glorot_variance)
-LOGISTIC = Activation(_logistic, _logistic_backward, glorot_variance)
-IDENTITY = Activation(_identity, _identity_backward, glorot_variance)
+def _identity_slope(hidden: Array, out: Array, mask: NDArray[np.bool_]) -> None:
+    out.fill(1)
+
+
+RELU = Activation(_relu, _relu_backward, _relu_slope, he_variance)
+TANH = Activation(_tanh, _tanh_backward, _tanh_slope, glorot_variance)
+LOGISTIC = Activation(_logistic, _logistic_backward, _logistic_slope, glorot_variance)
+IDENTITY = Activation(_identity, _identity_backward, _identity_slope, glorot_variance)

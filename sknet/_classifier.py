@@ -128,8 +128,8 @@ class TwoLayerClassifier(
         better than predicting the class frequencies: then nothing is learnt yet.
     dropout : float or 'auto', default='auto'
         Share of hidden units switched off at each training step [3]_. 'auto' takes 0.5
-        for up to 5,000 rows to train on and 0.35 for more, which need less of a guard.
-        In `partial_fit` the rows of each batch count.
+        for up to 5,000 distinct rows and 0.35 for more, which need less of a guard. In
+        `partial_fit` the first batch decides.
     input_dropout : float, default=0.0
         Share of inputs switched off at each training step.
     scaling_layer : bool, default=True
@@ -180,10 +180,10 @@ class TwoLayerClassifier(
         Columns that enter the network twice: an input above their mean in their own
         place, and one below it behind all columns.
     split_offset_ : ndarray of shape (n_inputs - n_features_in_,)
-        Half their mean absolute deviation (after `partial_fit`, the batches' average,
-        too small if their means differ), in units of `scale_`: subtracted from the
-        upper input and added to the lower one, so that both have the
-        mean zero before the squash.
+        Half their mean absolute deviation, in units of `scale_`: subtracted from the
+        upper input and added to the lower one, so that both have the mean zero before
+        the squash. A stream estimates it: the ratio of mean absolute to standard
+        deviation is taken to be the batches' mean.
     oof_proba_ : ndarray of shape (n_samples, n_classes) or None
         With `store_oof_proba` and folds: the probabilities of each row given to `fit`
         by the member that never saw it, as ``cross_val_predict`` would give them, at

@@ -26,7 +26,7 @@ class ColumnStatistics(NamedTuple):
     high: np.ndarray  # (d,) largest value
     two_valued: np.ndarray  # (d,) bool: nothing lies between low and high
     distance: np.ndarray  # (d,) of the two values, while there were two; else 0
-    mean_deviation: np.ndarray  # (d,) mean distance from the mean; 0 if not centred
+    flatness: np.ndarray  # (d,) mean distance from the mean / deviation; 0 if unknown
     weight: float
     n_rows: int
     centred: bool  # not for sparse X, which is only scaled
@@ -53,10 +53,9 @@ class ColumnStatistics(NamedTuple):
     def half_deviation(self):
         """Mean of the standardized values' part above the mean; minus that below.
 
-        At most a half, by Jensen's inequality; beyond it is rounding.
+        At most a half, by Jensen's inequality.
         """
-        with np.errstate(over="ignore"):
-            return np.minimum(0.5 * (self.mean_deviation / self.scale), 0.5)
+        return 0.5 * self.flatness * (self.deviation / self.scale)
 
     @property
     def splittable(self):
@@ -66,8 +65,8 @@ class ColumnStatistics(NamedTuple):
     def merge(self, new):
         """Statistics of both sets of rows (Chan, Golub and LeVeque 1983).
 
-        Merging a set with itself changes no bit. The mean deviation of both is taken to
-        be the mean of the two, which is exact for equal means.
+        Merging a set with itself changes no bit. The flatness of both, which no sums
+        give, is taken to be the mean of the two; it is at least that of two points.
         """
         share = new.weight / (self.weight + new.weight)
         # half the difference: the difference of two finite numbers may not be finite
@@ -76,6 +75,11 @@ class ColumnStatistics(NamedTuple):
         unit = np.where(unit > 0, unit, 1.0)
         a, b, gap = self.deviation / unit, new.deviation / unit, 2 * (half / unit)
         square = a**2 + share * (b**2 - a**2) + share * (1 - share) * gap**2
+        deviation = np.sqrt(square)
+        flatness = self.flatness + share * (new.flatness - self.flatness)
+        flatness = np.where(self.deviation > 0, flatness, new.flatness)
+        flatness = np.where(new.deviation > 0, flatness, self.flatness)
+        of_means = _ratio(2 * share * (1 - share) * np.abs(gap), deviation)
         low, high = np.minimum(self.low, new.low), np.maximum(self.high, new.high)
         two_valued = np.ones(len(low), dtype=bool)
         for part in (self, new):
@@ -84,12 +88,12 @@ class ColumnStatistics(NamedTuple):
         past = self.distance if self.n_rows >= ROWS_THAT_COUNT else 0.0
         return ColumnStatistics(
             self.mean + 2 * (share * half),
-            unit * np.sqrt(square),
+            unit * deviation,
             low,
             high,
             two_valued,
             np.where(two_valued, _distance(low, high), past),
-            self.mean_deviation + share * (new.mean_deviation - self.mean_deviation),
+            np.maximum(flatness, of_means),
             self.weight + new.weight,
             self.n_rows + new.n_rows,
             self.centred,
@@ -117,7 +121,7 @@ def column_statistics(X, rows, weight):
         deviation = _finite(deviation, factor)
         constant = low == high
         mean[constant], deviation[constant] = low[constant], 0.0
-        mean_deviation = np.zeros_like(mean)
+        flatness = np.zeros_like(mean)
     else:
         scaler = StandardScaler()
         for part, block in float_blocks(X, rows):
@@ -131,7 +135,7 @@ def column_statistics(X, rows, weight):
             block *= factor
             block -= low * factor + scaler.mean_
             mean_deviation += weight[part] @ np.abs(block, out=block)
-        mean_deviation = _finite(mean_deviation / total, factor)
+        flatness = _ratio(mean_deviation, total * np.sqrt(scaler.var_))
     distance = np.where(two_valued, _distance(low, high), 0.0)
     centred = not sp.issparse(X)
     return ColumnStatistics(
@@ -141,7 +145,7 @@ def column_statistics(X, rows, weight):
         high,
         two_valued,
         distance,
-        mean_deviation,
+        flatness,
         total,
         len(rows),
         centred,
@@ -160,6 +164,13 @@ def _finite(total, divisor):
     """The quotient, where rounding may carry it over the end of the float range."""
     with np.errstate(over="ignore"):
         return np.minimum(total / divisor, np.finfo(np.float64).max)
+
+
+def _ratio(part, whole):
+    """Part / whole, at most 1; 0 where there is no whole."""
+    return np.minimum(
+        np.divide(part, whole, out=np.zeros_like(part), where=whole > 0), 1
+    )
 
 
 def _distance(low, high):

@@ -121,7 +121,7 @@ def run_stochastic(session, held_out, begin):
     network = session.network(
         session.first_params(),
         penalized=settings.solver == "sgd",
-        dropout=dropout_for(settings, len(prepared.data.rows)),
+        dropout=dropout_for(settings, session.n_rows),
         input_dropout=settings.input_dropout,
     )
     batches = _minibatches(session)
@@ -258,7 +258,7 @@ def _minibatches(session, j=None):
         widest = max(session.shape[:3])
         size = max(256, FULL_BATCH_ELEMENTS // widest)
     rng = session.rngs["shuffle"] if settings.shuffle and not whole else None
-    return Minibatches(data, session.standardizer, session.loss, size, rng, whole=whole)
+    return Minibatches(data, session.standardizer, size, rng, whole=whole)
 
 
 def _follow(session, task, monitor, outcome):

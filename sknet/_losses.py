@@ -2,22 +2,37 @@
 
 A raw prediction has shape (k, n, o): k members, n rows, o outputs. Nothing here takes a
 logarithm of a probability: all of it is log-sum-exp and log-sigmoid, finite for every
-finite logit. Targets have shape (n, o): the label 0 or 1 for one sigmoid output, a
-one-hot row for softmax outputs. For both links the gradient of the loss is ``p -
-target``.
+finite logit. Labels are class indices (n,). For both links the gradient of the loss is
+``p - target``, where the target is the label 0 or 1 for a sigmoid output and a one-hot
+row, which is never made, for softmax outputs.
 """
 
-from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
+from scipy.linalg.blas import idamax, isamax
 from scipy.special import expit, log_expit, log_softmax, logsumexp
 
 Array = NDArray[np.floating]
 
 MOST_NEWTON_STEPS = 20
-MOST_ONE_HOT = 256  # classes whose one-hot rows are kept as a table
 SAFE_LOGIT = 40.0  # in size at most: exp, sums of exp and their ratios keep all digits
+LARGEST = {np.dtype(np.float32): isamax, np.dtype(np.float64): idamax}  # its position
+
+
+def _is_ordinary(raw: Array) -> bool:
+    """Whether exp needs no care: no logit is beyond ``SAFE_LOGIT``, nor NaN alone."""
+    flat = raw.reshape(-1)
+    return bool(abs(flat[LARGEST[flat.dtype](flat)]) < SAFE_LOGIT)
+
+
+class SigmoidBuffers(NamedTuple):
+    """Memory for the losses of n rows."""
+
+    target: Array  # (n, 1)
+    total: Array  # (k, n, 1)
+    scratch: Array  # (k, n, 1)
 
 
 class SigmoidCrossEntropy:
@@ -30,9 +45,12 @@ class SigmoidCrossEntropy:
     n_outputs = 1
     n_classes = 2
 
-    def encode(self, y: NDArray[np.intp], out: Array) -> None:
-        """Write class indices (n,) as targets (n, 1)."""
-        out[:, 0] = y
+    def buffers(self, k: int, n: int, dtype: DTypeLike) -> SigmoidBuffers:
+        """Memory for ``loss_gradient``, to be used again and again."""
+        shape = (k, n, 1)
+        return SigmoidBuffers(
+            np.empty((n, 1), dtype), np.empty(shape, dtype), np.empty(shape, dtype)
+        )
 
     def logits(self, log_proba: Array) -> Array:
         """Logits (n, 1) that mean these log-probabilities (n, 2)."""
@@ -41,27 +59,34 @@ class SigmoidCrossEntropy:
     def loss_gradient(
         self,
         raw: Array,
-        targets: Array,
+        y: NDArray[np.intp],
         weight: Array,
         gradient: Array,
-        scratch: Array,
-        row: Array,
+        buffers: SigmoidBuffers,
     ) -> float:
         """Weighted sum of the losses; their gradient by ``raw`` into ``gradient``.
 
-        raw and gradient (k, n, 1), targets (n, 1), weight (1 or k, n, 1); scratch and
-        row, of the shape of raw, are not needed.
+        raw and gradient (k, n, 1), y (n,), weight (1 or k, n, 1).
         """
-        np.multiply(targets, 2, out=gradient)
-        gradient -= 1
-        gradient *= raw
-        log_expit(gradient, out=gradient)
+        target, total, scratch = buffers
+        target[:, 0] = y
+        if _is_ordinary(raw):
+            np.exp(raw, out=gradient)
+            np.add(gradient, 1, out=total)
+            gradient /= total
+            np.log(total, out=total)
+            np.multiply(raw, target, out=scratch)
+            total -= scratch  # log(1 + exp(z)) - y z
+        else:
+            np.multiply(target, 2, out=scratch)
+            scratch -= 1
+            np.multiply(raw, scratch, out=total)
+            log_expit(total, out=total)
+            np.negative(total, out=total)
+            expit(raw, out=gradient)
+        gradient -= target
         gradient *= weight
-        loss = -float(gradient.sum())
-        expit(raw, out=gradient)
-        gradient -= targets
-        gradient *= weight
-        return loss
+        return _weighted_sum(total, weight)
 
     def mean_proba(self, raw: Array) -> Array:
         """Probabilities (n, 2), averaged over the members."""
@@ -93,6 +118,20 @@ class SigmoidCrossEntropy:
         return -log_expit(-scale * z), proba * z, proba * (1 - proba) * z * z
 
 
+class SoftmaxBuffers(NamedTuple):
+    """Memory for the losses of n rows, and views of it."""
+
+    first: NDArray[np.intp]  # (k, n) positions of each row's first logit in all of them
+    label_flat: NDArray[np.intp]  # (k * n,) those of its label's
+    label: NDArray[np.intp]  # (k, n) the same
+    of_label_flat: Array  # (k * n,) what is there
+    of_label: Array  # (k, n, 1) the same
+    total: Array  # (k, n, 1)
+    total_flat: Array  # (k, n) the same
+    share: Array  # (k, n, 1)
+    ones: Array  # (o,)
+
+
 class SoftmaxCrossEntropy:
     r"""Cross-entropy of ``n_classes`` classes with a logit each.
 
@@ -102,21 +141,22 @@ class SoftmaxCrossEntropy:
 
     def __init__(self, n_classes: int) -> None:
         self.n_outputs = self.n_classes = n_classes
-        self._one_hot: dict[np.dtype, Array] = {}  # by dtype, for few classes
-        self._ones: dict[np.dtype, Array] = {}
 
-    @cached_property
-    def _classes(self) -> NDArray[np.intp]:
-        return np.arange(self.n_classes)
-
-    def encode(self, y: NDArray[np.intp], out: Array) -> None:
-        """Write class indices (n,) as one-hot targets (n, o)."""
-        if self.n_classes > MOST_ONE_HOT:
-            np.equal(y[:, np.newaxis], self._classes, out=out)
-            return
-        if out.dtype not in self._one_hot:
-            self._one_hot[out.dtype] = np.eye(self.n_classes, dtype=out.dtype)
-        self._one_hot[out.dtype].take(y, axis=0, out=out, mode="clip")
+    def buffers(self, k: int, n: int, dtype: DTypeLike) -> SoftmaxBuffers:
+        """Memory for ``loss_gradient``, to be used again and again."""
+        of_label, total = np.empty(k * n, dtype), np.empty((k, n, 1), dtype)
+        label = np.empty(k * n, np.intp)
+        return SoftmaxBuffers(
+            np.arange(0, k * n * self.n_outputs, self.n_outputs).reshape(k, n),
+            label,
+            label.reshape(k, n),
+            of_label,
+            of_label.reshape(k, n, 1),
+            total,
+            total[:, :, 0],
+            np.empty((k, n, 1), dtype),
+            np.ones(self.n_outputs, dtype),
+        )
 
     def logits(self, log_proba: Array) -> Array:
         """Logits (n, o) that mean these log-probabilities (n, o)."""
@@ -125,49 +165,33 @@ class SoftmaxCrossEntropy:
     def loss_gradient(
         self,
         raw: Array,
-        targets: Array,
+        y: NDArray[np.intp],
         weight: Array,
         gradient: Array,
-        scratch: Array,
-        row: Array,
+        buffers: SoftmaxBuffers,
     ) -> float:
         """Weighted sum of the losses; their gradient by ``raw`` into ``gradient``.
 
-        raw, gradient and scratch (k, n, o), targets (n, o), weight (1 or k, n, 1), row
-        (k, n, 1). Logits of ordinary size need no shift before exp, and the loss is
-        read off the probabilities; others go row by row, and it comes from the logits.
+        raw and gradient (k, n, o), y (n,), weight (1 or k, n, 1). Logits of ordinary
+        size need no shift before exp. What concerns the label alone is picked out.
         """
-        loss, exponent = 0.0, raw
-        lowest = np.minimum.reduce(raw, axis=None)
-        ordinary = (
-            lowest > -SAFE_LOGIT and np.maximum.reduce(raw, axis=None) < SAFE_LOGIT
-        )
-        if not ordinary:
-            np.maximum.reduce(raw, axis=2, keepdims=True, out=row)
-            exponent = np.subtract(raw, row, out=gradient)
-            np.multiply(gradient, targets, out=scratch)
-            scratch *= weight
-            loss -= float(scratch.sum())
+        b, exponent = buffers, raw
+        np.add(b.first, y, out=b.label)
+        if not _is_ordinary(raw):
+            np.maximum.reduce(raw, axis=2, keepdims=True, out=b.total)
+            exponent = np.subtract(raw, b.total, out=gradient)
+        exponent.take(b.label_flat, out=b.of_label_flat, mode="clip")
         np.exp(exponent, out=gradient)
-        ones = self._ones_like(raw)
-        np.matmul(gradient, ones, out=row[:, :, 0])  # a sum, faster than by reduce
-        gradient /= row
-        if ordinary:
-            np.multiply(gradient, targets, out=scratch)
-            np.matmul(scratch, ones, out=row[:, :, 0])
-        gradient -= targets
-        gradient *= weight
-        np.log(row, out=row)
-        if len(weight) != len(row):
-            weight = np.broadcast_to(weight, row.shape)
-        log_sum = float(np.vdot(row, weight))
-        return loss - log_sum if ordinary else loss + log_sum
-
-    def _ones_like(self, raw: Array) -> Array:
-        """Ones (o,) in the dtype of ``raw``, made once."""
-        if raw.dtype not in self._ones:
-            self._ones[raw.dtype] = np.ones(self.n_outputs, raw.dtype)
-        return self._ones[raw.dtype]
+        np.matmul(gradient, b.ones, out=b.total_flat)  # a sum, faster than by reduce
+        np.divide(weight, b.total, out=b.share)
+        np.log(b.total, out=b.total)
+        np.subtract(b.total, b.of_label, out=b.total)
+        gradient *= b.share
+        flat = gradient.reshape(-1)
+        flat.take(b.label_flat, out=b.of_label_flat, mode="clip")
+        np.subtract(b.of_label, weight, out=b.of_label)
+        flat[b.label_flat] = b.of_label_flat
+        return _weighted_sum(b.total, weight)
 
     def mean_proba(self, raw: Array) -> Array:
         """Probabilities (n, o), averaged over the members."""
@@ -257,6 +281,13 @@ def fit_temperature(
     # the last step squares an error of 1 in 100; the loss follows by its derivatives
     log_sum += mean * step + 0.5 * variance * step**2
     return 1 / target, log_sum - target * of_label
+
+
+def _weighted_sum(of_rows: Array, weight: Array) -> float:
+    """Sum of (k, n, 1) times the weights (1 or k, n, 1)."""
+    if len(weight) == len(of_rows):
+        return float(np.vdot(of_rows, weight))
+    return float(np.dot(of_rows[:, :, 0], weight[0, :, 0]).sum())
 
 
 def _log_mean_exp(log_proba: Array) -> Array:

@@ -9,9 +9,12 @@ same code.
     L = \sum_{j=1}^{k} \sum_{i=1}^{n} w_{ij}\, \ell(y_i, z_{ij})
         + \frac{\alpha}{2} (\lVert W_1 \rVert^2 + \lVert W_2 \rVert^2)
 
-The loss is a sum over members, so each trains exactly as if it were alone.
+The loss is a sum over members, so each trains exactly as if it were alone. In training
+the bias of the first layer is part of its weights, the last row of ``[W1; b1]``: dense
+inputs have a last column of ones, and one product does both.
 """
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
@@ -29,7 +32,11 @@ Inputs: TypeAlias = "Array | sp.csr_array"
 
 
 class Layers(NamedTuple):
-    """Named views of a flat vector: weights first, so that decay acts on its head."""
+    """Named views of a flat vector.
+
+    W2, W1, b1, b2 lie in this order: weights first, so that decay acts on the head, and
+    b1 below W1, so that both are one matrix too.
+    """
 
     W1: Array  # (d, k * h)
     W2: Array  # (k, h, o)
@@ -59,19 +66,24 @@ class Shape(NamedTuple):
     def views(self, flat: Array) -> Layers:
         """The blocks of ``flat`` (n_params,), without a copy."""
         d, h, o, k = self
-        W2, b1, b2 = d * k * h, k * h * (d + o), k * h * (d + o + 1)  # where they start
+        W1, b1, b2 = k * h * o, k * h * (o + d), k * h * (o + d + 1)  # where they start
         return Layers(
-            flat[:W2].reshape(d, k * h),
-            flat[W2:b1].reshape(k, h, o),
+            flat[W1:b1].reshape(d, k * h),
+            flat[:W1].reshape(k, h, o),
             flat[b1:b2],
             flat[b2:].reshape(k, 1, o),
         )
+
+    def first_layer(self, flat: Array) -> Array:
+        """W1 with b1 as its last row (d + 1, k * h), without a copy."""
+        d, h, o, k = self
+        return flat[k * h * o : k * h * (o + d + 1)].reshape(d + 1, k * h)
 
     def member(self, flat: Array, j: int) -> Array:
         """Flat parameters of member ``j`` alone, copied."""
         W1, W2, b1, b2 = self.views(flat)
         own = slice(j * self.n_hidden, (j + 1) * self.n_hidden)
-        parts = W1[:, own], W2[j], b1[own], b2[j]
+        parts = W2[j], W1[:, own], b1[own], b2[j]
         return np.concatenate([part.ravel() for part in parts])
 
     def set_member(self, flat: Array, j: int, own_flat: Array) -> None:
@@ -85,7 +97,6 @@ class Shape(NamedTuple):
 class Block(NamedTuple):
     """Some rows of the hidden layer, few enough to stay in the cache; all are views."""
 
-    hidden: Array  # (m, k * h)
     hidden_flat: Array  # (m * k * h,)
     hidden_by_member: Array  # (m, k, h)
     dropped: Array  # (m, k, h)
@@ -96,25 +107,44 @@ class Block(NamedTuple):
     keep: Array  # (m, 1, h); empty without dropout
 
 
-class Workspace:
-    """Every buffer that a step on ``n`` rows needs, made once, and views of them."""
+class Gradients(NamedTuple):
+    """Views of the flat gradient, as the products write to them."""
 
-    def __init__(self, shape: Shape, n: int, dtype: DTypeLike, dropout: bool) -> None:
+    first: Array  # (d + 1, k * h)
+    W2: Array  # (k, h, o), or (h, o) of one member
+    W1: Array  # (d, k * h)
+    b1: Array  # (k * h,)
+    b2: Array  # (k, o), or (o,)
+
+
+class Workspace:
+    """Every buffer that a step on ``n`` rows needs, made once, and views of them.
+
+    For one member the second layer's arrays are seen as matrices, which multiply with
+    less ado than stacks of one matrix.
+    """
+
+    def __init__(
+        self, shape: Shape, n: int, dtype: DTypeLike, dropout: bool, loss: Loss
+    ) -> None:
         _, h, o, k = shape
         self.hidden = np.empty((n, k * h), dtype)
         self.dropped = np.empty((n, k * h), dtype) if dropout else self.hidden
         self.keep = np.empty((n if dropout else 0, 1, h), np.float32)
         self.input_keep = np.empty((0, 0), np.float32)  # made when first needed
+        self.weighted_inputs = np.empty((0, 0), dtype)  # so is this
         self.d_hidden = np.empty((n, k * h), dtype)
         self.raw = np.empty((k, n, o), dtype)
         self.d_raw = np.empty((k, n, o), dtype)
-        self.scratch = np.empty((k, n, o), dtype)
-        self.row = np.empty((k, n, 1), dtype)
+        self.of_loss: Any = loss.buffers(k, n, dtype)
         self.ones = np.ones(n, dtype)
         # the same memory, member by member: (n, k * h) seen as (k, n, h)
-        self.dropped_by_member = self.dropped.reshape(n, k, h).transpose(1, 0, 2)
-        self.dropped_back = self.dropped_by_member.transpose(0, 2, 1)  # (k, h, n)
-        self.d_hidden_by_member = self.d_hidden.reshape(n, k, h).transpose(1, 0, 2)
+        by_member = [
+            a.reshape(n, k, h).transpose(1, 0, 2) for a in (self.dropped, self.d_hidden)
+        ]
+        self.dropped_by_member, self.d_hidden_by_member = map(alone, by_member)
+        self.dropped_back = alone(by_member[0].transpose(0, 2, 1))  # (k, h, n)
+        self.raw_by_member, self.d_raw_by_member = alone(self.raw), alone(self.d_raw)
         rows = max(1, BLOCK // (k * h))
         mask = np.empty(min(n, rows) * k * h, np.bool_)
         self.blocks = [
@@ -125,7 +155,6 @@ class Workspace:
     def _block(self, part: slice, k: int, h: int, mask: NDArray[np.bool_]) -> Block:
         hidden, d_hidden = self.hidden[part], self.d_hidden[part]
         return Block(
-            hidden,
             hidden.reshape(-1),
             hidden.reshape(-1, k, h),
             self.dropped[part].reshape(-1, k, h),
@@ -135,6 +164,11 @@ class Workspace:
             mask[: hidden.size],
             self.keep[part],
         )
+
+
+def alone(stack: Array) -> Array:
+    """The only matrix of a stack of one; else the stack."""
+    return stack[0] if len(stack) == 1 else stack
 
 
 class TwoLayerNetwork:
@@ -172,8 +206,19 @@ class TwoLayerNetwork:
         self.dropout = dropout
         self.input_dropout = input_dropout
         self._layers = shape.views(self.params)
-        self._W2_back = self._layers.W2.transpose(0, 2, 1)  # (k, o, h)
-        self._W2_row = self._layers.W2.transpose(2, 0, 1)  # (o, k, h)
+        self._first = shape.first_layer(self.params)
+        W2 = self._layers.W2
+        self._W2 = alone(W2)
+        self._W2_back = alone(W2.transpose(0, 2, 1))  # (k, o, h)
+        self._W2_row = W2.transpose(2, 0, 1)  # (o, k, h)
+        self._few_inputs = (
+            shape.n_members == shape.n_outputs == 1
+            and shape.n_inputs <= 2 * shape.n_hidden
+        )
+        # of matrices, or of stacks of them; for small ones matmul's own work counts
+        self._multiply: Callable[[Array, Array, Array], object] = (
+            np.ndarray.dot if shape.n_members == 1 else np.matmul
+        )
         self._workspaces: dict[int, Workspace] = {}
 
     @cached_property
@@ -182,8 +227,10 @@ class TwoLayerNetwork:
         return np.empty_like(self.params)
 
     @cached_property
-    def _gradients(self) -> Layers:
-        return self.shape.views(self.grads)
+    def _gradients(self) -> "Gradients":
+        _, dW2, db1, db2 = layers = self.shape.views(self.grads)
+        first = self.shape.first_layer(self.grads)
+        return Gradients(first, alone(dW2), layers.W1, db1, alone(db2[:, 0]))
 
     @cached_property
     def _scratch(self) -> Array:
@@ -249,54 +296,81 @@ class TwoLayerNetwork:
     def loss_gradient(
         self,
         X: Inputs,
-        targets: Array,
+        y: NDArray[np.intp],
         weight: Array,
         rng: np.random.Generator | None = None,
     ) -> float:
         """Weighted loss of a minibatch; ``grads`` is overwritten. No penalty in either.
 
-        X (n, d), targets (n, o), weight (1 or k, n, 1); ``rng`` draws the dropout
-        masks; ``input_dropout`` overwrites X. The logits stay readable in
-        ``workspace(n).raw`` until the next call.
+        X (n, d + 1) with a last column of ones, or sparse (n, d); y (n,); weight (1 or
+        k, n, 1); ``rng`` draws the dropout masks; ``input_dropout`` overwrites X. The
+        logits stay readable in ``workspace(n).raw`` until the next call.
         """
-        W1, W2, b1, b2 = self._layers
-        dW1, dW2, db1, db2 = self._gradients
+        b2, grads = self._layers.b2, self._gradients
         work = self.workspace(X.shape[0])
-        product = np.matmul if isinstance(X, np.ndarray) else _sparse_product
-
         if self.input_dropout:
-            entries: Any = X if isinstance(X, np.ndarray) else X.data
-            if work.input_keep.shape != entries.shape:
-                work.input_keep = np.empty(entries.shape, np.float32)
-            entries *= _draw_mask(work.input_keep, self.input_dropout, rng)
-        product(X, W1, out=work.hidden)  # (n, d) @ (d, k*h)
+            self._drop_inputs(X, work, rng)
+        if isinstance(X, np.ndarray):
+            X.dot(self._first, work.hidden)  # (n, d + 1) @ (d + 1, k * h)
+        else:
+            np.add(X @ self._layers.W1, self._layers.b1, out=work.hidden)
         if self.dropout:
             _draw_mask(work.keep, self.dropout, rng)
         for block in work.blocks:
-            np.add(block.hidden, b1, out=block.hidden)
             self.activation.forward(block.hidden_flat)
             if self.dropout:
                 np.multiply(block.hidden_by_member, block.keep, out=block.dropped)
-        np.matmul(work.dropped_by_member, W2, out=work.raw)  # (k, n, h) @ (k, h, o)
-        work.raw += b2
-        loss = self.loss.loss_gradient(
-            work.raw, targets, weight, work.d_raw, work.scratch, work.row
-        )
+        # (k, n, h) @ (k, h, o)
+        self._multiply(work.dropped_by_member, self._W2, work.raw_by_member)
+        np.add(work.raw, b2, out=work.raw)
+        loss = self.loss.loss_gradient(work.raw, y, weight, work.d_raw, work.of_loss)
 
-        np.matmul(work.dropped_back, work.d_raw, out=dW2)
-        np.add.reduce(work.d_raw, axis=1, keepdims=True, out=db2)
+        self._multiply(work.dropped_back, work.d_raw_by_member, grads.W2)
+        self._multiply(work.ones, work.d_raw_by_member, grads.b2)
+        if self._few_inputs and isinstance(X, np.ndarray):
+            self._backward_few_inputs(X, work, grads)
+            return loss
         one_output = self.shape.n_outputs == 1
         if not one_output:
-            np.matmul(work.d_raw, self._W2_back, out=work.d_hidden_by_member)
+            self._multiply(work.d_raw_by_member, self._W2_back, work.d_hidden_by_member)
         for block in work.blocks:
             if one_output:  # an outer product: broadcasting beats matmul
                 np.multiply(block.d_raw, self._W2_row, out=block.d_by_member)
             if self.dropout:
                 np.multiply(block.d_by_member, block.keep, out=block.d_by_member)
             self.activation.backward(block.hidden_flat, block.d_flat, block.mask)
-        product(X.T, work.d_hidden, out=dW1)  # (d, n) @ (n, k*h)
-        np.matmul(work.ones, work.d_hidden, out=db1)
+        if isinstance(X, np.ndarray):
+            X.T.dot(work.d_hidden, grads.first)  # (d + 1, n) @ (n, k * h)
+        else:
+            grads.W1[...] = X.T @ work.d_hidden
+            work.ones.dot(work.d_hidden, grads.b1)
         return loss
+
+    def _backward_few_inputs(self, X: Array, work: Workspace, grads: Gradients) -> None:
+        r"""First layer's gradient of a lone network with one output.
+
+        .. math:: \sum_i x_i\, d_i w_j\, a'_{ij} = w_j \sum_i (d_i x_i)\, a'_{ij}
+
+        So the outer product of d and w is not needed: the few inputs are weighted by d.
+        """
+        for block in work.blocks:
+            self.activation.slope(block.hidden_flat, block.d_flat, block.mask)
+            if self.dropout:
+                np.multiply(block.d_by_member, block.keep, out=block.d_by_member)
+        if work.weighted_inputs.shape != X.shape:
+            work.weighted_inputs = np.empty_like(X)
+        np.multiply(X, work.d_raw[0], out=work.weighted_inputs)
+        work.weighted_inputs.T.dot(work.d_hidden, grads.first)
+        np.multiply(grads.first, self._W2_row[0, 0], out=grads.first)
+
+    def _drop_inputs(
+        self, X: Inputs, work: Workspace, rng: np.random.Generator | None
+    ) -> None:
+        """Switch inputs off, but for the ones of the bias."""
+        entries: Any = X[:, :-1] if isinstance(X, np.ndarray) else X.data
+        if work.input_keep.shape != entries.shape:
+            work.input_keep = np.empty(entries.shape, np.float32)
+        entries *= _draw_mask(work.input_keep, self.input_dropout, rng)
 
     def penalty(self) -> float:
         """The objective's L2 term, alpha / 2 times the sum of squared weights."""
@@ -314,7 +388,7 @@ class TwoLayerNetwork:
         """The buffers for ``n`` rows; a fit meets two sizes, full and last batch."""
         if n not in self._workspaces:
             self._workspaces[n] = Workspace(
-                self.shape, n, self.params.dtype, dropout=self.dropout > 0
+                self.shape, n, self.params.dtype, self.dropout > 0, self.loss
             )
         return self._workspaces[n]
 
@@ -334,8 +408,3 @@ def _draw_mask(keep: Array, dropout: float, rng: np.random.Generator | None) -> 
     np.ceil(keep, out=keep)  # (-1, 0] to 0, (0, 1) to 1
     keep *= 1 / (1 - dropout)
     return keep
-
-
-def _sparse_product(A: Any, B: Array, out: Array) -> None:
-    """``out = A @ B``; SciPy cannot write into memory that is there."""
-    out[...] = A @ B

@@ -74,8 +74,8 @@ def optimizer_for(settings, network):
         "n_decayed": network.shape.n_weights,
     }
     if settings.scaling_layer:
-        d, h, _, k = network.shape
-        return ScalingLayerAdam(network.params, d * k, h, **adam)
+        d, h, o, k = network.shape
+        return ScalingLayerAdam(network.params, k * h * o, d * k, h, **adam)
     return Adam(network.params, **adam)
 
 

@@ -5,7 +5,7 @@
 """
 
 import itertools
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,16 @@ class SGD:
         self._velocity[:] = state["velocity"]
 
 
+class Part(NamedTuple):
+    """Some of Adam's moments, few enough to stay in the cache; all are views."""
+
+    where: slice  # of the parameters
+    m: Array
+    v: Array
+    scratch: Array
+    n_decayed: int  # of these parameters, the first ones
+
+
 class Adam:
     r"""Adam (Kingma and Ba 2015) with decoupled decay (Loshchilov and Hutter 2019).
 
@@ -124,14 +134,28 @@ class Adam:
         self._scratch = np.empty_like(params, shape=min(block, params.size))
         self._add_scaled = AXPY[params.dtype]
         self._size = self._keep = self._epsilon = 0.0
-        edges = [*range(0, params.size, block), params.size]
-        self._blocks = [slice(a, b) for a, b in itertools.pairwise(edges)]
+        self._blocks = self.parts(0, params.size, block)
 
     def step(self, params: Array, grads: Array, rate: float) -> None:
         """Update ``params`` in place."""
         self.begin(rate)
-        for block in self._blocks:
-            self.update(params[block], grads[block], block)
+        for part in self._blocks:
+            self.update(params[part.where], grads[part.where], part)
+
+    def parts(self, start: int, stop: int, step: int) -> list["Part"]:
+        """The moments from start to stop, at most ``step`` at a time."""
+        edges = [*range(start, stop, step), stop]
+        return [self._part(slice(a, b)) for a, b in itertools.pairwise(edges) if a < b]
+
+    def _part(self, where: slice) -> "Part":
+        n = where.stop - where.start
+        return Part(
+            where,
+            self._m[where],
+            self._v[where],
+            self._scratch[:n],
+            min(max(self.n_decayed - where.start, 0), n),
+        )
 
     def begin(self, rate: float) -> None:
         """Count a step; ``update`` of each part must follow."""
@@ -152,9 +176,9 @@ class Adam:
         # a rate above 1 / alpha would flip the weights' signs instead of shrinking them
         self._keep = max(0.0, 1 - rate * self.alpha)
 
-    def update(self, theta: Array, g: Array, block: slice) -> None:
-        """The step's part for the parameters ``theta`` of ``block``."""
-        m, v, scratch = self._m[block], self._v[block], self._scratch[: len(g)]
+    def update(self, theta: Array, g: Array, part: "Part") -> None:
+        """The step's share for the parameters ``theta`` of ``part``."""
+        _, m, v, scratch, n_decayed = part
         add_scaled = self._add_scaled
         add_scaled(g, m, a=1 / self._unit_1)
         np.multiply(g, g, out=scratch)
@@ -162,8 +186,8 @@ class Adam:
         np.sqrt(v, out=scratch)
         scratch += self._epsilon
         np.divide(m, scratch, out=scratch)
-        if block.start < self.n_decayed:
-            theta[: self.n_decayed - block.start] *= self._keep
+        if n_decayed:
+            theta[:n_decayed] *= self._keep
         add_scaled(scratch, theta, a=-self._size)
 
     def reset(self) -> None:
@@ -198,7 +222,8 @@ class ScalingLayerAdam:
     Parameters
     ----------
     params : ndarray of shape (n_params,)
-        Starts with W1, (n_inputs, n_members, n_hidden) when seen as an array.
+    start : int
+        Where W1 starts in it, (n_inputs, n_members, n_hidden) when seen as an array.
     n_scales : int
         n_inputs * n_members.
     n_hidden : int
@@ -207,25 +232,21 @@ class ScalingLayerAdam:
     """
 
     def __init__(
-        self, params: Array, n_scales: int, n_hidden: int, **settings: Any
+        self, params: Array, start: int, n_scales: int, n_hidden: int, **settings: Any
     ) -> None:
-        n, first = params.size, n_scales * n_hidden
+        n, stop = params.size, start + n_scales * n_hidden
         self._params = params
-        self._latent = np.ones_like(params, shape=n + n_scales)  # V, the rest, s
+        self._latent = np.ones_like(params, shape=n + n_scales)  # V and the rest, s
         self._latent[:n] = params
-        self._V = self._latent[:first].reshape(n_scales, n_hidden)
-        self._s = self._latent[n:, np.newaxis]
         self._sum = np.ones_like(params, shape=n_hidden)
         block = max(BLOCK, n_hidden)
-        rows = block // n_hidden
-        self._dV = np.empty_like(params, shape=(min(rows, n_scales), n_hidden))
+        step = block // n_hidden
+        self._dV = np.empty_like(params, shape=(min(step, n_scales), n_hidden))
         self._ds = np.empty_like(params, shape=len(self._dV))
-        self._row_blocks = [
-            slice(a, min(a + rows, n_scales)) for a in range(0, n_scales, rows)
-        ]
-        self._adam = Adam(self._latent, **settings, block=block)
-        edges = [*range(first, n, block), n]
-        self._rest = [slice(a, b) for a, b in itertools.pairwise(edges)]
+        adam = self._adam = Adam(self._latent, **settings, block=block)
+        of_V = adam.parts(start, stop, step * n_hidden)
+        self._V = list(zip(of_V, adam.parts(n, n + n_scales, step), strict=True))
+        self._rest = [*adam.parts(0, start, block), *adam.parts(stop, n, block)]
 
     @property
     def n_steps(self) -> int:
@@ -234,29 +255,29 @@ class ScalingLayerAdam:
 
     def step(self, params: Array, grads: Array, rate: float) -> None:
         """Update ``params``, which must be those given at the start, in place."""
-        adam, n, h = self._adam, params.size, self._V.shape[1]
+        adam, h = self._adam, self._dV.shape[1]
         adam.begin(rate)
-        for rows in self._row_blocks:  # each stays in the cache from end to end
-            V, s = self._V[rows], self._s[rows]
-            own = slice(rows.start * h, rows.stop * h)
-            scales = slice(n + rows.start, n + rows.stop)
-            dV, ds = self._dV[: len(V)], self._ds[: len(V)]
-            dW1 = grads[own].reshape(V.shape)
+        for of_V, of_s in self._V:  # each stays in the cache from end to end
+            latent, s = self._latent[of_V.where], self._latent[of_s.where]
+            V, column = latent.reshape(-1, h), s[:, np.newaxis]
+            dV, ds = self._dV[: len(s)], self._ds[: len(s)]
+            dW1 = grads[of_V.where].reshape(-1, h)
             np.multiply(dW1, V, out=dV)
-            np.matmul(dV, self._sum, out=ds)
-            np.multiply(dW1, s, out=dV)
-            adam.update(V.reshape(-1), dV.reshape(-1), own)
-            adam.update(self._latent[scales], ds, scales)
-            np.multiply(V, s, out=params[own].reshape(V.shape))
-        for block in self._rest:
-            theta = self._latent[block]
-            adam.update(theta, grads[block], block)
-            params[block] = theta
+            dV.dot(self._sum, ds)
+            np.multiply(dW1, column, out=dV)
+            adam.update(latent, dV.reshape(-1), of_V)
+            adam.update(s, ds, of_s)
+            np.multiply(V, column, out=params[of_V.where].reshape(-1, h))
+        for part in self._rest:
+            theta = self._latent[part.where]
+            adam.update(theta, grads[part.where], part)
+            params[part.where] = theta
 
     def reset(self) -> None:
         """Forget both moments; the scales move into V."""
-        self._latent[: self._params.size] = self._params
-        self._s.fill(1)
+        n = self._params.size
+        self._latent[:n] = self._params
+        self._latent[n:] = 1
         self._adam.reset()
 
     def state(self) -> dict[str, Any]:

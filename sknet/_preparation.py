@@ -19,7 +19,6 @@ from sknet._rows import (
     distinct_rows,
     groups_of_equal_x,
     hold_out,
-    row_hash,
 )
 from sknet._training import Dataset
 from sknet._validation import class_weights
@@ -37,6 +36,7 @@ class Prepared(NamedTuple):
     class_rank: np.ndarray  # (n_classes,)
     seen: "Seen"
     sizes: Sizes
+    n_rows: int  # distinct ones, those held out included
 
     def member_data(self, j=None):
         """The training rows with the weights that members give them, or member j."""
@@ -123,19 +123,18 @@ def prepare(
     """
     X, y, _ = labelled
     distinct, counts = _distinct(labelled, len(classes))
-    distinct = _weigh(
-        distinct, y, class_weights(settings.class_weight, classes, counts)
-    )
-    of_all = column_statistics(X, *distinct) if settings.standardize else None
+    factors = class_weights(settings.class_weight, classes, counts)
+    distinct = _weigh(distinct, y, factors)
+    of_all = _statistics(X, distinct) if settings.standardize else None
     canonical = canonical_order(X, distinct, y, len(classes), of_all)
     distinct = _take(distinct, canonical.order)
-    sizes = sizes or sizes_for(settings, len(distinct.rows))
+    n_rows = len(distinct.rows)
+    sizes = sizes or sizes_for(settings, n_rows)
 
     held_out = fold = split = None
     if split_rng is not None:
-        out, split = _split(
-            settings, sizes, X, y, distinct, canonical.class_rank, split_rng
-        )
+        rank = canonical.class_rank
+        out, split = _split(settings, sizes, y, distinct, rank, split_rng)
         told = settings.asked_to_stop_early  # "auto" means: where it is possible
         if split is None:
             if told:
@@ -151,7 +150,7 @@ def prepare(
             distinct = _take(distinct, np.flatnonzero(~out))
     if settings.standardize and statistics is None:
         # nothing of a held-out row may be in what training sees, not even in the mean
-        statistics = of_all if held_out is None else column_statistics(X, *distinct)
+        statistics = of_all if held_out is None else _statistics(X, distinct)
 
     seen = Seen(len(distinct.rows), float(distinct.weight.mean()), counts)
     return Prepared(
@@ -164,6 +163,7 @@ def prepare(
         canonical.class_rank,
         seen,
         sizes,
+        n_rows,
     )
 
 
@@ -179,7 +179,7 @@ def prepare_batch(
     new = Seen(len(distinct.rows), float(distinct.weight.mean()), counts)
     seen = new if seen is None else seen.merge(new)
     if settings.standardize:
-        of_batch = column_statistics(X, *distinct)
+        of_batch = _statistics(X, distinct)
         statistics = of_batch if statistics is None else statistics.merge(of_batch)
     canonical = canonical_order(X, distinct, y, len(classes), statistics)
     distinct = _take(distinct, canonical.order)
@@ -192,7 +192,8 @@ def prepare_batch(
         canonical.orientation,
         canonical.class_rank,
         seen,
-        sizes or sizes_for(settings, len(distinct.rows)),
+        sizes or sizes_for(settings, new.n_rows),
+        new.n_rows,
     )
 
 
@@ -214,10 +215,10 @@ def _distinct(labelled, n_classes):
     return distinct, counts
 
 
-def _split(settings, sizes, X, y, distinct, class_rank, rng):
+def _split(settings, sizes, y, distinct, class_rank, rng):
     """Folds or held-out rows (n,), and a number that names this split; None if none."""
-    hashes = row_hash(X, distinct.rows)
-    groups = groups_of_equal_x(hashes, y[distinct.rows], class_rank)
+    rows, _, hashes = distinct
+    groups = groups_of_equal_x(hashes, y[rows], class_rank)
     n_members = sizes.n_estimators
     if n_members > 1:
         out = deal_folds(groups, n_members, class_rank, rng)
@@ -234,12 +235,18 @@ def _split(settings, sizes, X, y, distinct, class_rank, rng):
 
 def _weigh(distinct, y, factors):
     """Times the class weights; what comes to zero is dropped."""
+    if (factors == 1).all():
+        return distinct
     weight = distinct.weight * factors[y[distinct.rows]]
     return _take(distinct._replace(weight=weight), np.flatnonzero(weight))
 
 
+def _statistics(X, distinct):
+    return column_statistics(X, distinct.rows, distinct.weight)
+
+
 def _take(distinct, part):
-    return DistinctRows(distinct.rows[part], distinct.weight[part])
+    return DistinctRows(*(of_rows[part] for of_rows in distinct))
 
 
 def _dataset(X, y, distinct, seen):

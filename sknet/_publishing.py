@@ -104,6 +104,7 @@ def _next_state(session, outcome):
             for name in ("shuffle", "dropout")
         },
         "structure": {**prepared.sizes._asdict(), **structure},
+        "n_rows": session.n_rows,
         "seen": tuple(prepared.seen),
         "split": outcome.split or 0,
         "weight_exponent": session.weight_exponent,

@@ -20,16 +20,19 @@ import scipy.sparse as sp
 from sknet._columns import float_blocks
 
 LIMIT = 1e100  # of standardized values, whose squares must be finite
+ROWS_TO_RANK_BY = 1 << 16  # that tell the order of the classes, if all are among them
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 class DistinctRows(NamedTuple):
-    """Indices into X and y, and the weight of each."""
+    """Indices into X and y, and the weight and the hash of each x."""
 
     rows: np.ndarray
     weight: np.ndarray
+    hashes: np.ndarray
 
 
 class CanonicalOrder(NamedTuple):
@@ -53,16 +56,15 @@ def _column_constants(n, stream):
     return _mix(count * _GOLDEN)
 
 
-def _entry_hash(values, constants):
-    """Hash of float64 entries by value and column; 0.0 and -0.0 alike.
+def _bits(values):
+    """Bits of float64 entries, mixed so that a product with an odd constant is a hash.
 
-    Multiply-shift: what small integers and round numbers have in their high bits alone
-    comes down first, so that a product has it in all bits above. ``row_hash`` mixes the
-    sum once more.
+    0.0 and -0.0 are alike. Multiply-shift: what small integers and round numbers have
+    in their high bits alone comes down first, so that a product has it in all bits
+    above. ``row_hash`` mixes the sum of a row's products once more.
     """
     bits = (values + 0.0).view(np.uint64)
     bits ^= bits >> np.uint64(32)
-    bits *= constants | np.uint64(1)
     return bits
 
 
@@ -72,17 +74,15 @@ def row_hash(X, rows):
     A row's hash is the sum of its entries' hashes, zeros counting nothing, so that
     dense and sparse rows agree.
     """
-    constants = _column_constants(X.shape[1], 0)
-    of_zero = _entry_hash(np.zeros(X.shape[1]), constants)
+    constants = _column_constants(X.shape[1], 0) | np.uint64(1)
     hashes = np.empty(len(rows), np.uint64)
     for part, block in float_blocks(X, rows):
         if sp.issparse(block):
-            entries = _entry_hash(block.data, constants[block.indices])
-            entries -= of_zero[block.indices]
+            entries = _bits(block.data) * constants[block.indices]
             total = np.concatenate([[np.uint64(0)], np.cumsum(entries)])
             hashes[part] = total[block.indptr[1:]] - total[block.indptr[:-1]]
         else:
-            hashes[part] = _entry_hash(block, constants).sum(axis=1) - of_zero.sum()
+            np.einsum("nd,d->n", _bits(block), constants, out=hashes[part])
     return _mix(hashes)
 
 
@@ -96,26 +96,42 @@ def distinct_rows(X, y, sample_weight):
     sample_weight : ndarray of float64 of shape (n_samples,)
     """
     rows = np.flatnonzero(sample_weight > 0)
+    hashes = row_hash(X, rows)
+    order = np.argsort(hashes)
+    _order_ties(order, hashes, y[rows], sample_weight[rows])
+    rows, hashes = rows[order], hashes[order]
     weight = sample_weight[rows]
-    key = row_hash(X, rows) ^ _mix(y[rows].astype(np.uint64) * _GOLDEN + _GOLDEN)
-    # equal rows by weight: sums of weights do not depend on the caller's order either
-    uniform = len(weight) == 0 or (weight == weight[0]).all()
-    order = np.argsort(key, kind="stable") if uniform else np.lexsort((weight, key))
-    rows, weight, key = rows[order], weight[order], key[order]
 
-    repeats = np.flatnonzero(key[1:] == key[:-1]) + 1
-    repeats = repeats[_equal_rows(X, y, rows[repeats], rows[repeats - 1])]
+    same = (hashes[1:] == hashes[:-1]) & (y[rows[1:]] == y[rows[:-1]])
+    repeats = np.flatnonzero(same) + 1
+    repeats = repeats[_equal_rows(X, rows[repeats], rows[repeats - 1])]
+    if len(repeats) == 0:
+        return DistinctRows(rows, weight, hashes)
     is_first = np.ones(len(rows), dtype=bool)
     is_first[repeats] = False
     first = np.flatnonzero(is_first)
-    if len(first) < len(rows):
-        weight = np.add.reduceat(weight, first)
-    return DistinctRows(rows[first], weight)
+    return DistinctRows(rows[first], np.add.reduceat(weight, first), hashes[first])
 
 
-def _equal_rows(X, y, left, right):
+def _order_ties(order, hashes, y, weight):
+    """Order rows of one hash by label and weight, in place in ``order``.
+
+    By weight, so that sums of weights do not depend on the caller's order either.
+    """
+    by_hash = hashes[order]
+    same = by_hash[1:] == by_hash[:-1]
+    if not same.any():
+        return
+    tied = np.zeros(len(order), dtype=bool)
+    tied[1:] = same
+    tied[:-1] |= same
+    part = order[tied]
+    order[tied] = part[np.lexsort((weight[part], y[part], hashes[part]))]
+
+
+def _equal_rows(X, left, right):
     """Whether row left[i] equals row right[i], for each i: never trust a hash alone."""
-    equal = y[left] == y[right]
+    equal = np.ones(len(left), dtype=bool)
     for (part, a), (_, b) in zip(
         float_blocks(X, left), float_blocks(X, right), strict=True
     ):
@@ -136,9 +152,10 @@ def canonical_order(X, distinct, y, n_classes, statistics):
     y : ndarray of int of shape (n_samples,)
     n_classes : int
     statistics : ColumnStatistics or None
-        None if X is not standardized: then columns keep their units and direction.
+        None if X is not standardized: then columns keep their units and direction,
+        and the hashes, by which the rows are sorted, do for an order.
     """
-    rows, weight = distinct
+    rows, weight, key = distinct
     y = y[rows]
     direction = np.ones(X.shape[1])
     if statistics is not None:
@@ -147,12 +164,16 @@ def canonical_order(X, distinct, y, n_classes, statistics):
         frequency = np.bincount(y, weight / weight.sum(), minlength=n_classes)
         by_label = weight * (1 + frequency[y]), weight * (1 + y)
         direction = orientation(X, rows, by_label, weight, statistics)
-    key = _projection(X, rows, statistics, direction)
-
-    class_rank = np.empty(n_classes, np.intp)
-    class_rank[_classes_in_order(key, y, weight, n_classes)] = np.arange(n_classes)
-
-    order = np.argsort(key, kind="stable")
+        key = _projection(X, rows, statistics, direction)
+        class_rank = _class_rank(key, y, weight, n_classes)
+        order = np.argsort(key)
+    else:
+        some = slice(ROWS_TO_RANK_BY)
+        if len(np.unique(y[some])) < n_classes:
+            some = slice(None)
+        projected = _projection(X, rows[some], None, direction)
+        class_rank = _class_rank(projected, y[some], weight[some], n_classes)
+        order = np.arange(len(rows))
     if (key[order[1:]] == key[order[:-1]]).any():
         order = np.lexsort((class_rank[y], key))  # dearer, and seldom needed
     # sorted rows make poor minibatches: one fixed shuffle, which depends on n alone
@@ -160,11 +181,11 @@ def canonical_order(X, distinct, y, n_classes, statistics):
     return CanonicalOrder(order[fixed], direction, class_rank)
 
 
-def _classes_in_order(key, y, weight, n_classes):
-    """Classes by the mean of their rows' keys, of which rounding must not decide.
+def _class_rank(key, y, weight, n_classes):
+    """Places (n_classes,) of the classes in the order of their rows' mean key.
 
-    Where two means are equal, as in a balanced design, by the mean square; where these
-    are too, by the classes' weights.
+    Rounding must not decide: where two means are equal, as in a balanced design, the
+    mean square does; where these are too, the classes' weights.
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         unit = np.abs(key).max()
@@ -173,7 +194,9 @@ def _classes_in_order(key, y, weight, n_classes):
         share = np.bincount(y, weight, minlength=n_classes)
         mean = np.bincount(y, weight * key, minlength=n_classes) / share
         square = np.bincount(y, weight * key**2, minlength=n_classes) / share
-    return np.lexsort(np.round([share, square, mean], 9))
+    class_rank = np.empty(n_classes, np.intp)
+    class_rank[np.lexsort(np.round([share, square, mean], 9))] = np.arange(n_classes)
+    return class_rank
 
 
 def orientation(X, rows, label_weights, weight, statistics):
@@ -190,10 +213,11 @@ def orientation(X, rows, label_weights, weight, statistics):
     for part, Z in _standardized_blocks(X, rows, statistics):
         square = Z.multiply(Z) if sp.issparse(Z) else Z * Z
         by_row = weight[part] * np.asarray(square.sum(axis=1)).ravel()
+        magnitude = abs(Z)
         for i, row_weight in enumerate(weights):
             of_rows = by_row if row_weight is None else row_weight[part]
             total[i] += of_rows @ Z
-            size[i] += of_rows @ abs(Z)
+            size[i] += of_rows @ magnitude
     direction = np.ones(X.shape[1])
     for t, s in zip(total[::-1], size[::-1], strict=True):
         direction = np.where(np.abs(t) > 1e-6 * s, np.sign(t), direction)
@@ -218,10 +242,10 @@ def _standardized_blocks(X, rows, statistics):
             factor = 1 / np.maximum(statistics.scale, 4 / np.finfo(np.float64).max)
             if sp.issparse(block):
                 block.data *= factor[block.indices]
-            else:  # by halves: the difference of two numbers may not be finite
-                block *= 0.5
-                block -= 0.5 * statistics.centre
-                block *= 2 * factor
+            else:
+                with np.errstate(over="ignore"):  # what is too large is cut
+                    block -= statistics.centre
+                    block *= factor
             entries = block.data if sp.issparse(block) else block
             np.clip(entries, -LIMIT, LIMIT, out=entries)
         yield part, block

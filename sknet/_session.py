@@ -20,6 +20,9 @@ LARGEST_PENALTY = (
 class Session:
     """What one fit trains with. ``bind`` gives it the rows, when they are known.
 
+    ``n_rows`` is then the number that "auto" goes by: of the fit, or, if it continues
+    one, of the first.
+
     Parameters
     ----------
     settings : SimpleNamespace
@@ -72,6 +75,7 @@ class Session:
     def bind(self, prepared):
         """Take the prepared rows; from here the network's shape is known."""
         self.prepared = prepared
+        self.n_rows = self.state.get("n_rows", prepared.n_rows)
         self.split_columns, self.split_offset = self._split()
         self.shape = Shape(
             prepared.data.X.shape[1] + len(self.split_columns),

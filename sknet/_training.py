@@ -14,7 +14,6 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from sknet._losses import Loss
 from sknet._network import Inputs, TwoLayerNetwork
 from sknet._optimizers import Optimizer
 from sknet._schedules import Schedule
@@ -22,7 +21,7 @@ from sknet._standardizer import Standardizer
 
 Array = NDArray[np.floating]
 
-READY_BYTES = 1 << 26  # inputs of at most this size are made once a fit, not each step
+READY_BYTES = 1 << 27  # inputs of at most this size are made once a fit, not each step
 PART_ELEMENTS = 1 << 15  # of rows being gathered: their copies stay in the cache
 # beyond it a float32 logit may overflow: two such weights, the largest input that is
 # not cut (1e18) and a sum over 1e6 products stay below 1e38
@@ -44,8 +43,8 @@ class Batch(NamedTuple):
     """One minibatch, in buffers that the next one overwrites."""
 
     rows: NDArray[np.intp]  # (m,) positions in the dataset
-    X: Inputs  # (m, d)
-    targets: Array  # (m, o)
+    X: Inputs  # (m, d + 1) with a last column of ones, or sparse (m, d)
+    y: NDArray[np.intp]  # (m,)
     weight: Array  # (1 or k, m, 1), divided by the number of rows it is averaged over
 
 
@@ -56,8 +55,6 @@ class Minibatches:
     ----------
     data : Dataset
     standardizer : Standardizer
-    loss : SigmoidCrossEntropy or SoftmaxCrossEntropy
-        Encodes the targets.
     size : int
         Rows a batch; the last one of a pass may be smaller.
     rng : numpy.random.Generator or None
@@ -70,7 +67,6 @@ class Minibatches:
         self,
         data: Dataset,
         standardizer: Standardizer,
-        loss: Loss,
         size: int,
         rng: np.random.Generator | None,
         *,
@@ -79,7 +75,6 @@ class Minibatches:
         n, d = len(data.rows), data.X.shape[1]
         self.data = data
         self.standardizer = standardizer
-        self.loss = loss
         self.size = min(size, n)
         self.rng = rng
         self.whole = whole
@@ -90,13 +85,12 @@ class Minibatches:
         self._source_weight = self._weight.copy()
         self._one_weight = bool((self._weight == self._weight.flat[0]).all())
         self._scaled: dict[int, Array] = {}  # weights of a batch, by its size
-        self._targets = np.empty((self.size, loss.n_outputs), standardizer.dtype)
         if not sp.issparse(data.X):
             n_inputs = d + standardizer.n_split
             some = min(self.size, max(1, PART_ELEMENTS // n_inputs))
             self._raw = np.empty((some, d), data.X.dtype)
             self._scratch = np.empty((some, n_inputs), standardizer.dtype)
-            self._inputs = np.empty((self.size, n_inputs), standardizer.dtype)
+            self._inputs = np.ones((self.size, n_inputs + 1), standardizer.dtype)
         with np.errstate(all="ignore"):  # what is too large is cut
             self._ready = self._all_inputs()
 
@@ -118,7 +112,7 @@ class Minibatches:
         shape = len(rows), self._inputs.shape[1]
         if math.prod(shape) * self._inputs.itemsize > READY_BYTES:
             return None
-        ready = np.empty(shape, self._inputs.dtype)
+        ready = np.ones(shape, self._inputs.dtype)
         self._write_inputs(rows, ready)
         return ready
 
@@ -129,17 +123,16 @@ class Minibatches:
         self._order[:] = np.arange(len(self._order))
         self.rng.shuffle(self._order)
         data, order = self.data, self._order
-        np.take(data.y, order, out=self._y, mode="clip")
+        data.y.take(order, out=self._y, mode="clip")
         if self._ready is None:
-            np.take(data.rows, order, out=self._rows, mode="clip")
+            data.rows.take(order, out=self._rows, mode="clip")
         if not self._one_weight:
-            np.take(self._source_weight, order, axis=1, out=self._weight, mode="clip")
+            self._source_weight.take(order, axis=1, out=self._weight, mode="clip")
 
     def _batch(self, part: slice) -> Batch:
-        m = part.stop - part.start
-        targets = self._targets[:m]
-        self.loss.encode(self._y[part], targets)
-        return Batch(self._order[part], self._gather(part), targets, self._weigh(part))
+        return Batch(
+            self._order[part], self._gather(part), self._y[part], self._weigh(part)
+        )
 
     def _weigh(self, part: slice) -> Array:
         """Weights of a batch, divided by the number of rows it is averaged over."""
@@ -167,14 +160,14 @@ class Minibatches:
         return inputs
 
     def _write_inputs(self, rows: NDArray[np.intp], out: Array) -> None:
-        """Write the network inputs for these rows of X, few at a time."""
+        """Write the network inputs for these rows of X, few at a time; not the ones."""
         some = len(self._raw)
         for start in range(0, len(rows), some):
             part = rows[start : start + some]
             raw, scratch = self._raw[: len(part)], self._scratch[: len(part)]
             # mode "raise" would buffer
             np.take(self.data.X, part, axis=0, out=raw, mode="clip")
-            self.standardizer.dense(raw, out[start : start + some], scratch)
+            self.standardizer.dense(raw, out[start : start + some, :-1], scratch)
 
 
 class Monitor:
@@ -355,9 +348,11 @@ class _LastGood:
 
     def keep(self) -> bool:
         """Remember the weights as they are; False if they are not of this world."""
-        largest = max(float(self.params.max()), -float(self.params.min()))
-        if not largest < LARGEST_WEIGHT:  # nor is NaN
-            return False
+        params = self.params
+        if not params.dot(params) < LARGEST_WEIGHT:  # else none is as large as its root
+            largest = max(float(params.max()), -float(params.min()))
+            if not largest < LARGEST_WEIGHT:  # nor is NaN
+                return False
         self.kept[:] = self.params
         return True
 
@@ -416,8 +411,8 @@ def _one_epoch(
 ) -> tuple[float | None, int]:
     """One pass; its mean loss over rows and members, None if it must be run again."""
     total, n_seen = 0.0, 0
-    for rows, X, targets, weight in batches:
-        loss = network.loss_gradient(X, targets, weight, rng)
+    for rows, X, y, weight in batches:
+        loss = network.loss_gradient(X, y, weight, rng)
         if not math.isfinite(loss):
             good.restore(optimizer)
             continue
@@ -427,8 +422,8 @@ def _one_epoch(
         rate = good.rate_factor * schedule(step)
         optimizer.step(network.params, network.grads, rate)
         step += 1
-        total += loss * len(targets)
-        n_seen += len(targets)
+        total += loss * len(y)
+        n_seen += len(y)
     if n_seen == 0:
         return None, step
     if not good.keep():
@@ -460,8 +455,8 @@ def fit_lbfgs(
         network.params[:] = theta
         loss = 0.0
         total_grads.fill(0)
-        for _, X, targets, weight in only or batches:
-            loss += network.loss_gradient(X, targets, weight)
+        for _, X, y, weight in only or batches:
+            loss += network.loss_gradient(X, y, weight)
             np.add(total_grads, network.grads, out=total_grads)
         network.grads[:] = total_grads
         network.add_penalty_gradient()

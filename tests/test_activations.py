@@ -42,6 +42,11 @@ def test_backward_is_the_derivative(name):
     activation.backward(hidden, gradient, np.empty(Z.shape, bool))
     np.testing.assert_allclose(gradient, 3 * slope, rtol=1e-8, atol=1e-9)
 
+    hidden, out = Z.copy(), np.full_like(Z, np.nan)
+    activation.forward(hidden)
+    activation.slope(hidden, out, np.empty(Z.shape, bool))
+    np.testing.assert_allclose(out, slope, rtol=1e-8, atol=1e-9)
+
 
 @pytest.mark.parametrize("name", FORMULAS)
 @pytest.mark.filterwarnings("error")

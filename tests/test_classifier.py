@@ -585,6 +585,21 @@ def test_columns_are_split_unless_they_are_many_or_two_valued(rng):
 
 
 @SHORT_FITS
+def test_what_auto_chose_by_rows_a_stream_keeps(rng):
+    """A first batch of few rows has dropout 0.5, in later batches of many too."""
+    X = rng.normal(size=(5100, 2))
+    y = (X[:, 0] > 0).astype(int)
+
+    def stream(dropout):
+        clf = TwoLayerClassifier(dropout=dropout, random_state=0)
+        clf.partial_fit(X[:40], y[:40], classes=[0, 1])
+        return clf.partial_fit(X, y).predict_proba(X)
+
+    np.testing.assert_array_equal(stream("auto"), stream(0.5))
+    assert (stream("auto") != stream(0.35)).any()
+
+
+@SHORT_FITS
 def test_a_stream_keeps_the_columns_that_its_first_batch_split(rng):
     X, y = rng.normal(size=(60, 3)), np.arange(60) % 2
     X[:30, 1] = y[:30]  # two values at first

@@ -6,7 +6,6 @@ from scipy.special import expit, logsumexp, softmax
 from sklearn._loss import HalfBinomialLoss, HalfMultinomialLoss
 
 from sknet._losses import (
-    MOST_ONE_HOT,
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
     fit_temperature,
@@ -16,24 +15,22 @@ SCALES = [1.0, 30.0, 1000.0]
 
 
 def problem(rng, n_members, n_classes, scale, n=50):
-    """Logits, class indices and weights, and our loss with its encoded targets."""
+    """Our loss, logits, class indices and weights."""
     loss = SigmoidCrossEntropy() if n_classes == 2 else SoftmaxCrossEntropy(n_classes)
     raw = rng.uniform(-scale, scale, size=(n_members, n, loss.n_outputs))
     y = rng.integers(0, n_classes, size=n)
-    targets = np.empty((n, loss.n_outputs))
-    loss.encode(y, targets)
     weight = rng.uniform(0, 3, size=(n_members, n, 1))
-    return loss, raw, y, targets, weight
+    return loss, raw, y, weight
 
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("n_classes", [2, 3, 7])
 @pytest.mark.parametrize("n_members", [1, 3])
 def test_loss_and_gradient_are_scikit_learns(rng, n_members, n_classes, scale):
-    loss, raw, y, targets, weight = problem(rng, n_members, n_classes, scale)
-    gradient, scratch = np.empty_like(raw), np.empty_like(raw)
-    row = np.empty((*raw.shape[:2], 1))
-    total = loss.loss_gradient(raw, targets, weight, gradient, scratch, row)
+    loss, raw, y, weight = problem(rng, n_members, n_classes, scale)
+    gradient = np.empty_like(raw)
+    buffers = loss.buffers(*raw.shape[:2], raw.dtype)
+    total = loss.loss_gradient(raw, y, weight, gradient, buffers)
 
     theirs = HalfBinomialLoss()
     if n_classes > 2:
@@ -54,13 +51,13 @@ def test_loss_and_gradient_are_scikit_learns(rng, n_members, n_classes, scale):
 
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_one_row_of_weights_serves_all_members(rng, n_classes):
-    loss, raw, _, targets, weight = problem(rng, 3, n_classes, 5.0)
+    loss, raw, y, weight = problem(rng, 3, n_classes, 5.0)
     shared = weight[:1]
     results = []
     for w in (shared, np.repeat(shared, 3, axis=0)):
-        gradient, scratch = np.empty_like(raw), np.empty_like(raw)
-        row = np.empty((*raw.shape[:2], 1))
-        total = loss.loss_gradient(raw, targets, w, gradient, scratch, row)
+        gradient = np.empty_like(raw)
+        buffers = loss.buffers(*raw.shape[:2], raw.dtype)
+        total = loss.loss_gradient(raw, y, w, gradient, buffers)
         results.append((total, gradient))
     assert results[0][0] == pytest.approx(results[1][0], rel=1e-14)
     np.testing.assert_array_equal(results[0][1], results[1][1])
@@ -108,13 +105,6 @@ def test_decision_is_the_logit_or_the_log_probability(rng):
     np.testing.assert_allclose(loss.decision(raw), np.log(loss.mean_proba(raw)))
 
 
-def test_one_hot_targets():
-    y = np.array([2, 0, 1, 2])
-    targets = np.full((4, 3), np.nan, dtype=np.float32)
-    SoftmaxCrossEntropy(3).encode(y, targets)
-    np.testing.assert_array_equal(targets, np.eye(3)[y])
-
-
 def test_one_class_has_no_temperature():
     """Whatever the logit, the probability is 1: nothing to calibrate."""
     raw, y = np.full((5, 1), 3.0), np.zeros(5, int)
@@ -127,12 +117,3 @@ def test_logits_that_are_not_finite_leave_the_temperature_alone(bad):
     y = np.array([2, 1])
     found = fit_temperature(SoftmaxCrossEntropy(3), raw, y, np.ones(2), 1.7)
     assert found == (1.7, np.inf)
-
-
-@pytest.mark.parametrize("n_classes", [1, 3, MOST_ONE_HOT, MOST_ONE_HOT + 1])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_targets_are_one_hot_rows(rng, n_classes, dtype):
-    y = rng.integers(0, n_classes, size=20)
-    targets = np.full((20, n_classes), np.nan, dtype)
-    SoftmaxCrossEntropy(n_classes).encode(y, targets)
-    np.testing.assert_array_equal(targets, y[:, np.newaxis] == np.arange(n_classes))

@@ -17,6 +17,11 @@ def make_loss(n_classes):
     return SigmoidCrossEntropy() if n_classes == 2 else SoftmaxCrossEntropy(n_classes)
 
 
+def with_ones(X):
+    """Dense inputs as training has them: the last column is the bias's."""
+    return np.column_stack([X, np.ones(len(X))])
+
+
 def make_problem(rng, *, k=1, n_classes=2, weights="ones", n=9, d=4, h=3, **options):
     """A started network and a minibatch for it, all in float64."""
     activation = ACTIVATIONS[options.pop("activation", "tanh")]
@@ -28,14 +33,13 @@ def make_problem(rng, *, k=1, n_classes=2, weights="ones", n=9, d=4, h=3, **opti
     network.start(rng)
     network.params += 0.1 * rng.normal(size=network.params.shape)
     X = rng.normal(size=(n, d)) * (rng.random((n, d)) < 0.7)
-    targets = np.empty((n, loss.n_outputs))
-    loss.encode(rng.integers(0, n_classes, size=n), targets)
+    y = rng.integers(0, n_classes, size=n)
     weight = {
         "ones": np.ones((1, n, 1)),
         "rows": rng.uniform(0, 2, size=(1, n, 1)),
         "members": rng.uniform(0, 2, size=(k, n, 1)) * (rng.random((k, n, 1)) < 0.8),
     }[weights]
-    return network, X, targets, weight
+    return network, X, y, weight
 
 
 def numerical_gradient(network, objective, step=1e-6):
@@ -66,15 +70,15 @@ GRID = list(
 @pytest.mark.parametrize(("k", "n_classes", "kind", "weights", "name", "alpha"), GRID)
 def test_gradient_by_central_differences(rng, k, n_classes, kind, weights, name, alpha):
     """Worst relative error over all parameters at most 1e-6."""
-    network, X, targets, weight = make_problem(
+    network, X, y, weight = make_problem(
         rng, k=k, n_classes=n_classes, weights=weights, activation=name, alpha=alpha
     )
     W1, _, b1, _ = network.shape.views(network.params)
     assert np.abs(X @ W1 + b1).min() > 1e-5  # no difference steps over ReLU's kink
-    inputs = sp.csr_array(X) if kind == "sparse" else X
+    inputs = sp.csr_array(X) if kind == "sparse" else with_ones(X)
 
     def objective():
-        return network.loss_gradient(inputs, targets, weight) + network.penalty()
+        return network.loss_gradient(inputs, y, weight) + network.penalty()
 
     expected = numerical_gradient(network, objective)
     objective()
@@ -83,14 +87,17 @@ def test_gradient_by_central_differences(rng, k, n_classes, kind, weights, name,
     assert (np.abs(network.grads - expected) / scale).max() <= 1e-6
 
 
+@pytest.mark.parametrize("h", [1, 3])  # more inputs than twice the units, or fewer
+@pytest.mark.parametrize("k", [1, 2])
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_gradient_with_dropout_masks_held_fixed(rng, n_classes):
-    network, X, targets, weight = make_problem(
-        rng, k=2, n_classes=n_classes, dropout=0.4
+def test_gradient_with_dropout_masks_held_fixed(rng, n_classes, k, h):
+    network, X, y, weight = make_problem(
+        rng, k=k, n_classes=n_classes, h=h, dropout=0.4
     )
+    inputs = with_ones(X)
 
     def objective():
-        return network.loss_gradient(X, targets, weight, np.random.default_rng(5))
+        return network.loss_gradient(inputs, y, weight, np.random.default_rng(5))
 
     expected = numerical_gradient(network, objective)
     objective()
@@ -104,6 +111,9 @@ def test_shape_views_are_the_flat_vector():
     assert [v.shape for v in views] == [(5, 8), (2, 4, 3), (8,), (2, 1, 3)]
     assert sum(v.size for v in views) == flat.size
     assert shape.n_weights == views.W1.size + views.W2.size
+    first = shape.first_layer(flat)
+    np.testing.assert_array_equal(first, np.vstack([views.W1, views.b1]))
+    assert np.shares_memory(first, flat)
     for view in views:
         assert np.shares_memory(view, flat)
         view += 1
@@ -141,16 +151,17 @@ def test_forward_is_the_textbooks(rng, name, n_classes):
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_joint_members_have_the_gradients_of_lone_ones(rng, n_classes):
-    network, X, targets, weight = make_problem(
+    network, X, y, weight = make_problem(
         rng, k=3, n_classes=n_classes, weights="members"
     )
-    joint = network.loss_gradient(X, targets, weight)
+    X = with_ones(X)
+    joint = network.loss_gradient(X, y, weight)
     separate = 0.0
     lone_shape = network.shape._replace(n_members=1)
     for j in range(3):
         params = network.shape.member(network.params, j)
         lone = TwoLayerNetwork(lone_shape, params, network.activation, network.loss)
-        separate += lone.loss_gradient(X, targets, weight[j : j + 1])
+        separate += lone.loss_gradient(X, y, weight[j : j + 1])
         expected = network.shape.member(network.grads, j)
         np.testing.assert_allclose(lone.grads, expected, rtol=1e-10, atol=1e-13)
     assert joint == pytest.approx(separate, rel=1e-12)
@@ -181,17 +192,18 @@ def test_start_has_the_variance_of_he_or_glorot(rng, name, variance):
 
 def test_dropout_keeps_the_expectation_and_its_share(rng):
     """Inverted dropout: a linear network's logits do not change on average."""
-    network, X, targets, weight = make_problem(
+    network, X, y, weight = make_problem(
         rng, h=400, n=200, activation="identity", dropout=0.3
     )
     plain = network.raw_prediction(X)
-    network.loss_gradient(X, targets, weight, rng)
+    X = with_ones(X)
+    network.loss_gradient(X, y, weight, rng)
     work = network.workspace(len(X))
     assert (work.keep == 0).mean() == pytest.approx(0.3, abs=0.01)
     np.testing.assert_allclose(work.keep[work.keep > 0], 1 / 0.7, rtol=1e-7)
     draws = [work.raw.copy()]
     for _ in range(200):
-        network.loss_gradient(X, targets, weight, rng)
+        network.loss_gradient(X, y, weight, rng)
         draws.append(work.raw.copy())
     spread = np.std(draws, axis=0) / np.sqrt(len(draws))
     assert (np.abs(np.mean(draws, axis=0) - plain) < 6 * spread).all()
@@ -199,17 +211,21 @@ def test_dropout_keeps_the_expectation_and_its_share(rng):
 
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
 def test_input_dropout_keeps_the_expectation_and_its_share(rng, kind):
-    network, X, targets, weight = make_problem(
+    network, X, y, weight = make_problem(
         rng, h=4, n=2000, activation="identity", input_dropout=0.3
     )
-    inputs = sp.csr_array(X) if kind == "sparse" else X.copy()
     plain = network.raw_prediction(X)
+    inputs = sp.csr_array(X) if kind == "sparse" else with_ones(X)
     draws = []
     for _ in range(200):
         thinned = inputs.copy()
-        network.loss_gradient(thinned, targets, weight, rng)
+        network.loss_gradient(thinned, y, weight, rng)
         draws.append(network.workspace(len(X)).raw.copy())
-    thinned = thinned.toarray() if kind == "sparse" else thinned
+    if kind == "sparse":
+        thinned = thinned.toarray()
+    else:
+        assert (thinned[:, -1] == 1).all()  # the bias is no input
+        thinned = thinned[:, :-1]
     assert (thinned[X != 0] == 0).mean() == pytest.approx(0.3, abs=0.03)
     np.testing.assert_allclose(thinned[thinned != 0], X[thinned != 0] / 0.7, rtol=1e-6)
     spread = np.std(draws, axis=0) / np.sqrt(len(draws))
@@ -218,16 +234,16 @@ def test_input_dropout_keeps_the_expectation_and_its_share(rng, kind):
 
 
 def test_dropout_without_a_generator_is_an_error(rng):
-    network, X, targets, weight = make_problem(rng, dropout=0.3)
+    network, X, y, weight = make_problem(rng, dropout=0.3)
     with pytest.raises(ValueError, match="generator"):
-        network.loss_gradient(X, targets, weight)
+        network.loss_gradient(with_ones(X), y, weight)
 
 
 def test_sparse_rows_give_the_dense_logits(rng):
-    network, X, targets, weight = make_problem(rng, k=2, n_classes=3)
-    dense = network.loss_gradient(X, targets, weight)
+    network, X, y, weight = make_problem(rng, k=2, n_classes=3)
+    dense = network.loss_gradient(with_ones(X), y, weight)
     expected = network.grads.copy()
-    sparse = network.loss_gradient(sp.csr_array(X), targets, weight)
+    sparse = network.loss_gradient(sp.csr_array(X), y, weight)
     assert sparse == pytest.approx(dense)
     np.testing.assert_allclose(network.grads, expected, rtol=1e-10, atol=1e-13)
     shift = rng.normal(size=4)

@@ -66,37 +66,41 @@ def test_huge_decay_shrinks_to_zero_instead_of_flipping():
 def test_scaling_layer_is_adam_on_factors_and_weights(rng, alpha, block, monkeypatch):
     """Against scikit-learn's Adam on s, V and the rest, by the chain rule."""
     monkeypatch.setattr("sknet._optimizers.BLOCK", block)
-    d, k, h, n_rest, rate = 4, 2, 4, 9, 0.05
-    params = rng.normal(size=d * k * h + n_rest)
-    V, rest = params[: d * k * h].reshape(d * k, h).copy(), params[d * k * h :].copy()
+    d, k, h, n_before, n_after, rate = 4, 2, 4, 5, 9, 0.05
+    end = n_before + d * k * h
+    params = rng.normal(size=end + n_after)
+    before, V, after = (part.copy() for part in np.split(params, [n_before, end]))
+    V = V.reshape(d * k, h)
     s = np.ones((d * k, 1))
     optimizer = ScalingLayerAdam(
-        params, d * k, h, **ADAM, alpha=alpha, n_decayed=d * k * h + 2
+        params, n_before, d * k, h, **ADAM, alpha=alpha, n_decayed=end + 2
     )
-    reference = AdamOptimizer([V, s, rest], rate)
+    reference = AdamOptimizer([V, s, before, after], rate)
     for _ in range(60):
         grads = quadratic_gradient(params)
-        dW1 = grads[: d * k * h].reshape(d * k, h)
-        latent = [dW1 * s, (dW1 * V).sum(axis=1, keepdims=True), grads[d * k * h :]]
-        latent = [g.copy() for g in latent]
+        dW1 = grads[n_before:end].reshape(d * k, h)
+        latent = [dW1 * s, (dW1 * V).sum(axis=1, keepdims=True)]
+        latent += [grads[:n_before].copy(), grads[end:].copy()]
         optimizer.step(params, grads, rate)
         V *= 1 - rate * alpha
-        rest[:2] *= 1 - rate * alpha
-        reference.update_params([V, s, rest], latent)
-        np.testing.assert_allclose(params, [*(V * s).ravel(), *rest], rtol=1e-10)
+        before *= 1 - rate * alpha
+        after[:2] *= 1 - rate * alpha
+        reference.update_params([V, s, before, after], latent)
+        expected = np.concatenate([before, (V * s).ravel(), after])
+        np.testing.assert_allclose(params, expected, rtol=1e-10)
     assert not np.allclose(s, 1)
 
 
 def test_scaling_layer_goes_on_from_weights_that_were_put_back(rng):
     """After a reset the factors are in the weights: a step starts from ``params``."""
     params = rng.normal(size=14)
-    optimizer = ScalingLayerAdam(params, 4, 3, **ADAM)
+    optimizer = ScalingLayerAdam(params, 1, 4, 3, **ADAM)
     for _ in range(20):
         optimizer.step(params, quadratic_gradient(params), 0.05)
     params[:] = kept = rng.normal(size=14)
     optimizer.reset()
     fresh = kept.copy()
-    other = ScalingLayerAdam(fresh, 4, 3, **ADAM)
+    other = ScalingLayerAdam(fresh, 1, 4, 3, **ADAM)
     for _ in range(5):
         optimizer.step(params, quadratic_gradient(params), 0.05)
         other.step(fresh, quadratic_gradient(fresh), 0.05)
@@ -106,12 +110,12 @@ def test_scaling_layer_goes_on_from_weights_that_were_put_back(rng):
 
 def test_scaling_layer_continues_bit_for_bit(rng):
     params = rng.normal(size=14)
-    optimizer = ScalingLayerAdam(params, 4, 3, **ADAM)
+    optimizer = ScalingLayerAdam(params, 1, 4, 3, **ADAM)
     for _ in range(7):
         optimizer.step(params, quadratic_gradient(params), 0.05)
     state = {name: np.copy(value) for name, value in optimizer.state().items()}
     resumed = params.copy()
-    other = ScalingLayerAdam(resumed, 4, 3, **ADAM)
+    other = ScalingLayerAdam(resumed, 1, 4, 3, **ADAM)
     other.load(state)
     for _ in range(7):
         optimizer.step(params, quadratic_gradient(params), 0.05)

@@ -6,7 +6,6 @@ import scipy.sparse as sp
 
 from sknet._columns import column_statistics
 from sknet._rows import (
-    DistinctRows,
     Groups,
     canonical_order,
     deal_folds,
@@ -29,7 +28,9 @@ def canonical(X, y, weight=None, n_classes=3, standardize=True):
     """Rows of X in canonical order, with their labels, weights and the side results."""
     weight = np.ones(len(y)) if weight is None else weight
     distinct = distinct_rows(X, y, weight)
-    statistics = column_statistics(X, *distinct) if standardize else None
+    statistics = None
+    if standardize:
+        statistics = column_statistics(X, distinct.rows, distinct.weight)
     result = canonical_order(X, distinct, y, n_classes, statistics)
     rows = distinct.rows[result.order]
     return X[rows], y[rows], distinct.weight[result.order], result
@@ -41,7 +42,7 @@ def test_distinct_rows_are_what_unique_finds(rng, kind):
     y = rng.integers(0, 2, size=400)
     weight = rng.integers(0, 4, size=400).astype(float)
     container = sp.csr_array if kind == "sparse" else np.asarray
-    rows, merged = distinct_rows(container(X), y, weight)
+    rows, merged, _ = distinct_rows(container(X), y, weight)
 
     kept = weight > 0
     table, inverse = np.unique(
@@ -104,7 +105,7 @@ def test_rows_of_equal_hash_are_compared(rng, monkeypatch):
         "sknet._rows.row_hash", lambda X, rows: np.zeros(len(rows), np.uint64)
     )
     monkeypatch.setattr("sknet._rows._mix", lambda bits: bits * np.uint64(0))
-    rows, weight = distinct_rows(X, y, np.ones(20))
+    rows, weight, _ = distinct_rows(X, y, np.ones(20))
     assert weight.sum() == 20
     merged = {tuple(row) for row in np.column_stack([X, y])[rows]}
     assert len(merged) == 10
@@ -248,8 +249,10 @@ XOR = np.array([[a, b] for a in (-1.0, 1.0) for b in (-1.0, 1.0)])
 
 
 def order_of(X, y, weight, **settings):
-    rows = DistinctRows(np.arange(len(y)), weight)
-    statistics = column_statistics(X, *rows) if settings.get("scaled", True) else None
+    rows = distinct_rows(X, y, weight)
+    statistics = (
+        column_statistics(X, *rows[:2]) if settings.get("scaled", True) else None
+    )
     return canonical_order(X, rows, y, y.max() + 1, statistics)
 
 

@@ -86,7 +86,7 @@ def test_parts_have_the_mean_zero_and_no_new_columns_for_two_values(rng):
     weight = rng.uniform(0.1, 3, size=50)
     statistics = statistics_of(X, weight)
     np.testing.assert_allclose(
-        statistics.mean_deviation,
+        statistics.flatness * statistics.deviation,
         np.average(abs(X - np.average(X, axis=0, weights=weight)), 0, weight),
         atol=1e-14,
     )
@@ -99,8 +99,25 @@ def test_parts_have_the_mean_zero_and_no_new_columns_for_two_values(rng):
     np.testing.assert_allclose(weight @ inputs, np.zeros(4), atol=1e-12)
     assert statistics_of(sp.csr_array(X)).splittable.size == 0
     assert (
-        statistics.merge(statistics).mean_deviation[0] == statistics.mean_deviation[0]
+        statistics.merge(statistics).half_deviation.tolist()
+        == statistics.half_deviation.tolist()
     )
+
+
+@pytest.mark.parametrize("order", ["shuffled", "sorted", "two constant batches"])
+def test_a_stream_comes_near_the_mean_deviation_of_all_its_rows(rng, order):
+    x, ends = rng.uniform(size=(2000, 1)), np.arange(200, 2000, 200)
+    if order == "sorted":
+        x.sort(axis=0)
+    elif order == "two constant batches":
+        x, ends = np.repeat([[1.0], [4.0]], [800, 1200], axis=0), [800]
+    whole = statistics_of(x, np.ones(len(x)))
+    merged = None
+    for batch in np.split(x, ends):
+        new = statistics_of(batch, np.ones(len(batch)))
+        merged = new if merged is None else merged.merge(new)
+    np.testing.assert_allclose(merged.deviation, whole.deviation)
+    np.testing.assert_allclose(merged.half_deviation, whole.half_deviation, rtol=0.03)
 
 
 def test_without_a_mean_rows_are_only_cast(rng):

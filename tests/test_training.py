@@ -63,6 +63,14 @@ def inputs_are(request, monkeypatch):
         monkeypatch.setattr("sknet._training.PART_ELEMENTS", 1_000)
 
 
+def raw_columns(X):
+    """Inputs of a batch without the ones that dense inputs end with."""
+    if sp.issparse(X):
+        return X.toarray()
+    assert (X[:, -1] == 1).all()
+    return X[:, :-1]
+
+
 @pytest.mark.usefixtures("inputs_are")
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
 @pytest.mark.parametrize("size", [1, 7, 50, 1000])
@@ -71,16 +79,14 @@ def test_every_row_comes_once_a_pass_with_its_label_and_weight(rng, size, kind):
     expected = np.column_stack([data.X[data.rows], data.y, data.weight[0]])
     if kind == "sparse":
         data = data._replace(X=sp.csr_array(data.X))
-    loss = SoftmaxCrossEntropy(3)
-    batches = Minibatches(data, plain(), loss, size, np.random.default_rng(1))
+    batches = Minibatches(data, plain(), size, np.random.default_rng(1))
     passes = []
     for _ in range(2):
         seen = []
-        for _, X, targets, weight in batches:
-            X = X.toarray() if sp.issparse(X) else X
-            m = len(X)
+        for _, X, y, weight in batches:
+            m = X.shape[0]
             assert m <= size
-            columns = [X, targets.argmax(axis=1), weight[0, :, 0] * m]
+            columns = [raw_columns(X), y, weight[0, :, 0] * m]
             seen.append(np.column_stack(columns))
         passes.append(np.vstack(seen))
     assert len(seen) == len(batches)
@@ -92,15 +98,15 @@ def test_every_row_comes_once_a_pass_with_its_label_and_weight(rng, size, kind):
 
 def test_without_a_generator_the_order_stays(rng):
     data = make_dataset(rng)
-    batches = Minibatches(data, plain(), SoftmaxCrossEntropy(3), 20, None)
+    batches = Minibatches(data, plain(), 20, None)
     for _ in range(2):
-        X = np.vstack([batch.X.copy() for batch in batches])
+        X = np.vstack([raw_columns(batch.X).copy() for batch in batches])
         np.testing.assert_array_equal(X, data.X[data.rows])
 
 
 def test_whole_averages_over_all_rows(rng):
     data = make_dataset(rng)
-    batches = Minibatches(data, plain(), SoftmaxCrossEntropy(3), 20, None, whole=True)
+    batches = Minibatches(data, plain(), 20, None, whole=True)
     weights = [batch.weight.copy() for batch in batches]
     np.testing.assert_allclose(np.concatenate(weights, axis=1), 1 / 50)
 
@@ -116,9 +122,7 @@ def test_inputs_are_the_same_made_once_or_each_step(rng, monkeypatch, kind):
     standardizer = Standardizer(mean, rng.uniform(1, 2, size=30), 3.0, "f4", split)
 
     def inputs():
-        batches = Minibatches(
-            data, standardizer, SoftmaxCrossEntropy(3), 64, np.random.default_rng(0)
-        )
+        batches = Minibatches(data, standardizer, 64, np.random.default_rng(0))
         parts = [batch.X.copy() for batch in batches]
         return np.vstack([x.toarray() if sp.issparse(x) else x for x in parts])
 
@@ -143,19 +147,21 @@ def test_a_step_allocates_nothing(rng, n_classes, options, dtype, scaling_layer)
     """
     n, d, h, k = 4096, 100, 100, 4
     X = rng.integers(0, 100, size=(n, d)).astype(dtype)
-    y = rng.integers(0, n_classes, size=n)
-    data = Dataset(X, np.arange(n), y, np.ones((1, n)))
+    labels = rng.integers(0, n_classes, size=n)
+    data = Dataset(X, np.arange(n), labels, np.ones((1, n)))
     network = make_network(data, h, k, n_classes, np.float32, **options)
     standardizer = Standardizer(np.full(d, 50.0), np.full(d, 30.0), 3.0, np.float32)
     shuffle, masks = np.random.default_rng(0), np.random.default_rng(1)
-    batches = Minibatches(data, standardizer, network.loss, 1024, shuffle)
+    batches = Minibatches(data, standardizer, 1024, shuffle)
     optimizer = make_adam(network)
     if scaling_layer:
-        optimizer = ScalingLayerAdam(network.params, d * k, h, **ADAM)
+        optimizer = ScalingLayerAdam(
+            network.params, k * h * network.shape.n_outputs, d * k, h, **ADAM
+        )
 
     def epoch():
-        for _, inputs, targets, weight in batches:
-            network.loss_gradient(inputs, targets, weight, masks)
+        for _, inputs, y, weight in batches:
+            network.loss_gradient(inputs, y, weight, masks)
             network.add_penalty_gradient()
             optimizer.step(network.params, network.grads, 1e-3)
 
@@ -175,7 +181,7 @@ def test_a_step_allocates_nothing(rng, n_classes, options, dtype, scaling_layer)
 
 def run(network, data, monitor, *, size=10, rate=0.01, max_iter=5, optimizer=None):
     batches = Minibatches(
-        data, plain(network.params.dtype), network.loss, size, np.random.default_rng(0)
+        data, plain(network.params.dtype), size, np.random.default_rng(0)
     )
     return fit_stochastic(
         network,
@@ -346,13 +352,14 @@ def test_lbfgs_finds_the_minimum_of_a_convex_objective(rng, block):
         shape, np.empty(shape.n_params), IDENTITY, SigmoidCrossEntropy(), alpha=0.1
     )
     network.start(rng)
-    batches = Minibatches(data, plain(), network.loss, block, None, whole=True)
+    batches = Minibatches(data, plain(), block, None, whole=True)
     monitor = Monitor(network.params)
     fit_lbfgs(network, batches, monitor, max_iter=500, tol=1e-8)
     assert monitor.stop_reason == "converged"
     assert monitor.n_epochs > 3
     inputs, weight = data.X[data.rows], np.full((1, 50, 1), 1 / 50)
-    network.loss_gradient(inputs, data.y[:, np.newaxis], weight)
+    inputs = np.column_stack([inputs, np.ones(50)])
+    network.loss_gradient(inputs, data.y, weight)
     network.add_penalty_gradient()
     assert np.abs(network.grads).max() < 1e-7
     values = np.array(monitor.loss_curve)
@@ -362,7 +369,7 @@ def test_lbfgs_finds_the_minimum_of_a_convex_objective(rng, block):
 def test_lbfgs_stops_when_the_monitor_says_so(rng):
     data = make_dataset(rng, n_classes=2)
     network = make_network(data, k=1, n_classes=2)
-    batches = Minibatches(data, plain(), network.loss, 1000, None, whole=True)
+    batches = Minibatches(data, plain(), 1000, None, whole=True)
     losses = iter([3.0, 1.0, *[2.0] * 100])
     monitor = Monitor(
         network.params, validate=lambda: next(losses), decides=True, patience=3
@@ -376,7 +383,7 @@ def test_lbfgs_stops_when_the_monitor_says_so(rng):
 def test_lbfgs_at_a_minimum_has_one_iteration(rng):
     data = make_dataset(rng, n_classes=2)
     network = make_network(data, k=1, n_classes=2)
-    batches = Minibatches(data, plain(), network.loss, 1000, None, whole=True)
+    batches = Minibatches(data, plain(), 1000, None, whole=True)
     monitor = Monitor(network.params)
     fit_lbfgs(network, batches, monitor, max_iter=100, tol=1e9)
     assert monitor.n_epochs == 1

@@ -314,17 +314,16 @@ def test_training_goes_on_from_saturated_outputs(problem, global_random_seed):
 def test_losses_at_logits_of_a_thousand():
     """The right answer costs 0, the wrong one the distance of the logits."""
     sigmoid_logits = [[1000.0], [-1000.0], [1000.0], [-1000.0]]
-    sigmoid_targets = [[1.0], [0.0], [0.0], [1.0]]
     softmax_logits = [[1000.0, -1000.0], [1000.0, -1000.0]]
-    for loss, logits, targets, total, residual in [
-        (SigmoidCrossEntropy(), sigmoid_logits, sigmoid_targets, 2000, [0, 0, 1, -1]),
-        (SoftmaxCrossEntropy(2), softmax_logits, np.eye(2), 2000, [0, 0, 1, -1]),
+    for loss, logits, y, total, residual in [
+        (SigmoidCrossEntropy(), sigmoid_logits, [1, 0, 0, 1], 2000, [0, 0, 1, -1]),
+        (SoftmaxCrossEntropy(2), softmax_logits, [0, 1], 2000, [0, 0, 1, -1]),
     ]:
-        raw, targets = np.array([logits]), np.array(targets)
-        gradient, scratch = np.empty_like(raw), np.empty_like(raw)
-        row = np.empty((1, raw.shape[1], 1))
-        weight = np.ones_like(row)
-        assert loss.loss_gradient(raw, targets, weight, gradient, scratch, row) == total
+        raw = np.array([logits])
+        gradient, weight = np.empty_like(raw), np.ones((1, raw.shape[1], 1))
+        buffers = loss.buffers(1, raw.shape[1], raw.dtype)
+        found = loss.loss_gradient(raw, np.array(y), weight, gradient, buffers)
+        assert found == total
         assert_array_equal(gradient.ravel(), residual)
 
 
