@@ -143,11 +143,11 @@ class Session:
     def _class_log_prior(self):
         """What each member's own rows say of the classes (1 or k, n_classes).
 
-        A class counts as half a row at least: none has probability zero.
+        A class without rows counts as half a row: none has probability zero.
         """
         _, _, y, weights = self.prepared.member_data()
         counts = [np.bincount(y, w, minlength=self.loss.n_classes) for w in weights]
-        floored = np.maximum(counts, 0.5)
+        floored = np.where(np.greater(counts, 0), counts, 0.5)
         return np.log(floored / floored.sum(axis=1, keepdims=True))
 
 
