@@ -7,6 +7,7 @@ finite logit. Labels are class indices (n,). For both links the gradient of the 
 row, which is never made, for softmax outputs.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from scipy.special import expit, log_expit, log_softmax, logsumexp
 Array = NDArray[np.floating]
 
 MOST_NEWTON_STEPS = 20
+BLOCK_ELEMENTS = 1 << 17  # of the logits that a temperature is fitted to at a time
 SAFE_LOGIT = 40.0  # in size at most: exp, sums of exp and their ratios keep all digits
 LARGEST = {np.dtype(np.float32): isamax, np.dtype(np.float64): idamax}  # its position
 
@@ -218,7 +220,8 @@ class SoftmaxCrossEntropy:
 
         No logit (n, o) may be above zero by much.
         """
-        share = np.exp(scale * raw)
+        share = scale * raw
+        np.exp(share, out=share)
         total = share.sum(axis=1)
         share *= raw
         mean = share.sum(axis=1) / total
@@ -258,19 +261,17 @@ def fit_temperature(
         return 1.0, 0.0
     if not np.isfinite(raw).all():
         return start, np.inf
-    if raw.shape[1] > 1:
-        raw = raw - raw.max(axis=1, keepdims=True)
     weight = weight / weight.max()
     total = float(weight.sum())
     n_effective = total**2 / float(weight @ weight)
-    of_label, of_any = (
-        float(weight @ logit) / total for logit in loss.label_logits(raw, y)
+    of_label, of_any = _weighted_means(
+        weight, ((part, loss.label_logits(z, y[part])) for part, z in _blocks(raw))
     )
     smoothed = of_label + (of_any - of_label) / (n_effective + 2)
     inverse = 1 / start
     for i in range(MOST_NEWTON_STEPS):
-        terms = loss.log_partition(raw, inverse)
-        log_sum, mean, variance = (float(weight @ term) / total for term in terms)
+        terms = ((part, loss.log_partition(z, inverse)) for part, z in _blocks(raw))
+        log_sum, mean, variance = _weighted_means(weight, terms)
         # a step of Newton's method, at most a factor of three: far out it overshoots
         target = inverse - (mean - smoothed) / max(variance, 1e-300)
         target = min(max(target, inverse / 3, 1 / 20), inverse * 3, 10.0)
@@ -281,6 +282,27 @@ def fit_temperature(
     # the last step squares an error of 1 in 100; the loss follows by its derivatives
     log_sum += mean * step + 0.5 * variance * step**2
     return 1 / target, log_sum - target * of_label
+
+
+def _blocks(raw: Array) -> Iterator[tuple[slice, Array]]:
+    """Some rows and their logits, the largest of several being zero."""
+    n, o = raw.shape
+    step = max(1, BLOCK_ELEMENTS // o)
+    for start in range(0, n, step):
+        part = slice(start, start + step)
+        logits = raw[part]
+        if o > 1:
+            logits = logits - logits.max(axis=1, keepdims=True)
+        yield part, logits
+
+
+def _weighted_means(
+    weight: Array, terms: Iterable[tuple[slice, tuple[Array, ...]]]
+) -> list[float]:
+    """Means over all rows of several terms, given block by block."""
+    sums = [[float(weight[part] @ term) for term in block] for part, block in terms]
+    total = float(weight.sum())
+    return [sum(column) / total for column in zip(*sums, strict=True)]
 
 
 def _weighted_sum(of_rows: Array, weight: Array) -> float:
