@@ -19,7 +19,7 @@ import scipy.sparse as sp
 
 from sknet._columns import float_blocks
 
-LIMIT = 1e100  # of standardized values, whose squares must be finite
+LIMIT = 1e30  # of standardized values, whose cubes must be finite
 ROWS_TO_RANK_BY = 1 << 16  # that tell the order of the classes, if all are among them
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

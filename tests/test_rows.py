@@ -293,3 +293,13 @@ def test_the_scale_of_weights_does_not_rank_the_classes():
         for e in range(-60, 60, 4)
     }
     assert len(ranks) == 1
+
+
+def test_the_ends_of_the_float_range_under_unequal_weights_have_an_order():
+    """Centring overflows there; what is cut must have finite cubes, weights or not."""
+    X = np.array([[1.0], [1.0], [1.0], [-1.0], [-1.0]]) * np.finfo(float).max
+    X = np.hstack([X, np.arange(5.0)[:, np.newaxis]])
+    weight = np.array([1e1, 2e10, 3e7, 1e-12, 3e8])
+    result = order_of(X, np.arange(5) % 2, weight)
+    assert sorted(result.order) == [0, 1, 2, 3, 4]
+    assert (np.abs(result.orientation) == 1).all()
