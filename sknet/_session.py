@@ -12,6 +12,7 @@ from sknet._network import Shape, TwoLayerNetwork
 from sknet._objects import ACTIVATIONS, Sizes, columns_to_split, loss_for, split_of
 from sknet._standardizer import Standardizer, working_dtype
 
+SMALLEST_SHARE = 1e-12  # of a class, at the start: no logit is far out
 LARGEST_PENALTY = (
     1e100  # no weight is left long before; the gradient's square is finite
 )
@@ -148,7 +149,8 @@ class Session:
         _, _, y, weights = self.prepared.member_data()
         counts = [np.bincount(y, w, minlength=self.loss.n_classes) for w in weights]
         floored = np.where(np.greater(counts, 0), counts, 0.5)
-        return np.log(floored / floored.sum(axis=1, keepdims=True))
+        share = floored / floored.sum(axis=1, keepdims=True)
+        return np.log(np.maximum(share, SMALLEST_SHARE))
 
 
 def seed_of(random_state):
