@@ -12,7 +12,6 @@ from sknet._network import Shape, TwoLayerNetwork
 from sknet._objects import ACTIVATIONS, Sizes, columns_to_split, loss_for, split_of
 from sknet._standardizer import Standardizer, working_dtype
 
-SMALLEST_SHARE = 1e-12  # of a class, at the start: no logit is far out
 LARGEST_PENALTY = (
     1e100  # no weight is left long before; the gradient's square is finite
 )
@@ -144,13 +143,15 @@ class Session:
     def _class_log_prior(self):
         """What each member's own rows say of the classes (1 or k, n_classes).
 
-        A class without rows counts as half a row: none has probability zero.
+        A class without rows counts as half a row, one of small weight as half a row or
+        a thousandth, whichever is less: no logit is far out.
         """
         _, _, y, weights = self.prepared.member_data()
         counts = [np.bincount(y, w, minlength=self.loss.n_classes) for w in weights]
-        floored = np.where(np.greater(counts, 0), counts, 0.5)
-        share = floored / floored.sum(axis=1, keepdims=True)
-        return np.log(np.maximum(share, SMALLEST_SHARE))
+        total = np.sum(counts, axis=1, keepdims=True)
+        least = np.where(np.greater(counts, 0), np.minimum(0.5, 1e-3 * total), 0.5)
+        floored = np.maximum(counts, least)
+        return np.log(floored / floored.sum(axis=1, keepdims=True))
 
 
 def seed_of(random_state):

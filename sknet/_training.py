@@ -24,8 +24,8 @@ Array = NDArray[np.floating]
 READY_BYTES = 1 << 27  # inputs of at most this size are made once a fit, not each step
 PART_ELEMENTS = 1 << 15  # of rows being gathered: their copies stay in the cache
 # beyond it a float32 logit may overflow: two such weights, the largest input that is
-# not cut (1e18) and a sum over 1e6 products stay below 1e38
-LARGEST_WEIGHT = 1e7
+# not cut (1e13) and a sum over 1e5 products stay below 1e38
+LARGEST_WEIGHT = 1e10
 CLEARLY_BETTER, LATE_START = 0.99, 3  # than the class frequencies; times the patience
 MOST_RECOVERIES = 64  # halvings of the learning rate before training gives up
 
