@@ -117,8 +117,8 @@ def column_statistics(X, rows, weight):
     total = float(weight.sum())
     if sp.issparse(X):
         mean, deviation = _sparse_moments(X, rows, weight, factor)
-        mean /= factor
-        deviation /= factor
+        mean = np.copysign(_finite(np.abs(mean), factor), mean)
+        deviation = _finite(deviation, factor)
         constant = low == high
         mean[constant], deviation[constant] = low[constant], 0.0
         flatness = np.zeros_like(mean)
@@ -128,8 +128,8 @@ def column_statistics(X, rows, weight):
             block *= factor
             block -= low * factor
             scaler.partial_fit(block, sample_weight=weight[part])
-        mean = low + scaler.mean_ / factor
-        deviation = np.sqrt(scaler.var_) / factor
+        mean = _above(low, scaler.mean_, factor)
+        deviation = _finite(np.sqrt(scaler.var_), factor)
         mean_deviation = np.zeros_like(mean)
         for part, block in float_blocks(X, rows):
             block *= factor
@@ -150,6 +150,20 @@ def column_statistics(X, rows, weight):
         len(rows),
         centred,
     )
+
+
+def _above(low, rise, factor):
+    """``low + rise / factor``, finite for two ends of the float range too."""
+    with np.errstate(over="ignore"):
+        mean = low + rise / factor
+    half = 0.5 * rise / factor  # the difference of two finite numbers may not be finite
+    return np.where(np.isfinite(mean), mean, low + half + half)
+
+
+def _finite(total, divisor):
+    """The quotient, where rounding may carry it over the end of the float range."""
+    with np.errstate(over="ignore"):
+        return np.minimum(total / divisor, np.finfo(np.float64).max)
 
 
 def _ratio(part, whole):

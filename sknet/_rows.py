@@ -19,6 +19,7 @@ import scipy.sparse as sp
 
 from sknet._columns import float_blocks
 
+LIMIT = 1e30  # of standardized values, whose cubes must be finite
 ROWS_TO_RANK_BY = 1 << 16  # that tell the order of the classes, if all are among them
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -158,7 +159,11 @@ def canonical_order(X, distinct, y, n_classes, statistics):
     y = y[rows]
     direction = np.ones(X.shape[1])
     if statistics is not None:
-        direction = orientation(X, rows, weight * (1 + y), weight, statistics)
+        # a class's frequency does not depend on its name; its index does, but tells two
+        # of one frequency apart
+        frequency = np.bincount(y, weight / weight.sum(), minlength=n_classes)
+        by_label = weight * (1 + frequency[y]), weight * (1 + y)
+        direction = orientation(X, rows, by_label, weight, statistics)
         key = _projection(X, rows, statistics, direction)
         class_rank = _class_rank(key, y, weight, n_classes)
         order = np.argsort(key)
@@ -177,31 +182,46 @@ def canonical_order(X, distinct, y, n_classes, statistics):
 
 
 def _class_rank(key, y, weight, n_classes):
-    """Places (n_classes,) of the classes in the order of their rows' mean key."""
+    """Places (n_classes,) of the classes in the order of their rows' mean key.
+
+    Rounding must not decide: where two means are equal, as in a balanced design, the
+    mean square does; where these are too, the classes' weights.
+    """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        mean_key = np.bincount(y, weight * key, minlength=n_classes)
-        mean_key /= np.bincount(y, weight, minlength=n_classes)
+        unit = np.abs(key).max()
+        key = key / (unit if unit > 0 else 1.0)
+        weight = weight / weight.sum()  # whose scale could bring an overflow
+        share = np.bincount(y, weight, minlength=n_classes)
+        mean = np.bincount(y, weight * key, minlength=n_classes) / share
+        square = np.bincount(y, weight * key**2, minlength=n_classes) / share
     class_rank = np.empty(n_classes, np.intp)
-    class_rank[np.argsort(mean_key, kind="stable")] = np.arange(n_classes)
+    class_rank[np.lexsort(np.round([share, square, mean], 9))] = np.arange(n_classes)
     return class_rank
 
 
-def orientation(X, rows, label_weight, weight, statistics):
+def orientation(X, rows, label_weights, weight, statistics):
     """Which way round each column counts: +1 or -1, turned when the column is turned.
 
     The sign of sum_i w_i z_ij |z_i|^2, in which the column's own skewness has the
-    largest part; where that vanishes, of the column's covariance with the label.
+    largest part; where that vanishes, of the column's covariance with the label, by the
+    first of ``label_weights`` (n,) for which there is one. Where all vanish, as in a
+    balanced design, a column stays as it is: what rounding leaves of them would have
+    another sign in other units.
     """
-    n_features = X.shape[1]
-    skew, size, label = np.zeros((3, n_features))
+    weights = [None, *label_weights]
+    total, size = np.zeros((2, len(weights), X.shape[1]))
     for part, Z in _standardized_blocks(X, rows, statistics):
         square = Z.multiply(Z) if sp.issparse(Z) else Z * Z
         by_row = weight[part] * np.asarray(square.sum(axis=1)).ravel()
-        skew += by_row @ Z
-        size += by_row @ abs(Z)
-        label += label_weight[part] @ Z
-    clear = np.abs(skew) > 1e-6 * size
-    return np.where(np.where(clear, skew, label) < 0, -1.0, 1.0)
+        magnitude = abs(Z)
+        for i, row_weight in enumerate(weights):
+            of_rows = by_row if row_weight is None else row_weight[part]
+            total[i] += of_rows @ Z
+            size[i] += of_rows @ magnitude
+    direction = np.ones(X.shape[1])
+    for t, s in zip(total[::-1], size[::-1], strict=True):
+        direction = np.where(np.abs(t) > 1e-6 * s, np.sign(t), direction)
+    return direction
 
 
 def _projection(X, rows, statistics, direction):
@@ -219,12 +239,15 @@ def _standardized_blocks(X, rows, statistics):
     """Rows in float64 blocks, centred and scaled if there are statistics."""
     for part, block in float_blocks(X, rows):
         if statistics is not None:
-            factor = 1 / np.maximum(statistics.scale, 2 / np.finfo(np.float64).max)
+            factor = 1 / np.maximum(statistics.scale, 4 / np.finfo(np.float64).max)
             if sp.issparse(block):
                 block.data *= factor[block.indices]
             else:
-                block -= statistics.centre
-                block *= factor
+                with np.errstate(over="ignore"):  # what is too large is cut
+                    block -= statistics.centre
+                    block *= factor
+            entries = block.data if sp.issparse(block) else block
+            np.clip(entries, -LIMIT, LIMIT, out=entries)
         yield part, block
 
 

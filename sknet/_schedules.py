@@ -38,7 +38,7 @@ class InverseScaling:
 
     def __call__(self, step: int) -> float:
         """Learning rate of update ``step``."""
-        return self.rate / (step + 1) ** self.power
+        return self.rate * (step + 1) ** -self.power  # which may vanish, not overflow
 
     def lower(self, best_epoch: int) -> float:
         """A plateau ends training."""

@@ -12,6 +12,10 @@ from sknet._network import Shape, TwoLayerNetwork
 from sknet._objects import ACTIVATIONS, Sizes, columns_to_split, loss_for, split_of
 from sknet._standardizer import Standardizer, working_dtype
 
+LARGEST_PENALTY = (
+    1e100  # no weight is left long before; the gradient's square is finite
+)
+
 
 class Session:
     """What one fit trains with. ``bind`` gives it the rows, when they are known.
@@ -112,7 +116,7 @@ class Session:
             params,
             ACTIVATIONS[self.settings.activation],
             self.loss,
-            alpha=self.settings.alpha if penalized else 0.0,
+            alpha=min(self.settings.alpha, LARGEST_PENALTY) if penalized else 0.0,
             **dropout,
         )
 
@@ -129,16 +133,24 @@ class Session:
             prepared.class_rank,
             self._class_log_prior(),
         )
+        if prepared.statistics is not None and not self.stream:
+            # what is the same in all rows says nothing of one in which it is not; a
+            # stream may still bring it
+            constant = prepared.statistics.deviation == 0
+            self.shape.views(params).W1[: len(constant)][constant] = 0
         return params
 
     def _class_log_prior(self):
         """What each member's own rows say of the classes (1 or k, n_classes).
 
-        A class counts as half a row at least: none has probability zero.
+        A class without rows counts as half a row, one of small weight as half a row or
+        a thousandth, whichever is less: no logit is far out.
         """
         _, _, y, weights = self.prepared.member_data()
         counts = [np.bincount(y, w, minlength=self.loss.n_classes) for w in weights]
-        floored = np.maximum(counts, 0.5)
+        total = np.sum(counts, axis=1, keepdims=True)
+        least = np.where(np.greater(counts, 0), np.minimum(0.5, 1e-3 * total), 0.5)
+        floored = np.maximum(counts, least)
         return np.log(floored / floored.sum(axis=1, keepdims=True))
 
 

@@ -26,7 +26,7 @@ from numpy.typing import DTypeLike, NDArray
 Array = NDArray[np.floating]
 
 LIMIT = 1e9  # standardized inputs beyond this are cut: its square is finite in float32
-RAW_LIMIT = 1e30  # the same for rows that are only cast
+RAW_LIMIT = 1e13  # the same for rows that are only cast
 
 
 def working_dtype(dtype: DTypeLike) -> np.dtype:

@@ -23,7 +23,9 @@ Array = NDArray[np.floating]
 
 READY_BYTES = 1 << 27  # inputs of at most this size are made once a fit, not each step
 PART_ELEMENTS = 1 << 15  # of rows being gathered: their copies stay in the cache
-LARGEST_WEIGHT = 1e15  # beyond it predictions of any precision may overflow
+# beyond it a float32 logit may overflow: two such weights, the largest input that is
+# not cut (1e13) and a sum over 1e5 products stay below 1e38
+LARGEST_WEIGHT = 1e10
 CLEARLY_BETTER, LATE_START = 0.99, 3  # than the class frequencies; times the patience
 MOST_RECOVERIES = 64  # halvings of the learning rate before training gives up
 
@@ -444,28 +446,36 @@ def fit_lbfgs(
     means that no entry of the gradient is larger than ``tol``.
     """
     total_grads = np.empty_like(network.params)
+    losses = [math.inf, math.inf]  # at the last evaluation, without and with penalty
     # a single block stays in its buffers: standardize once, not at every evaluation
     only = list(batches) if len(batches) == 1 else None
 
     def _objective(theta: Array) -> tuple[float, Array]:
         monitor.begin_epoch()  # only here does SciPy show that an iteration is to come
         network.params[:] = theta
-        loss = network.penalty()
+        loss = 0.0
         total_grads.fill(0)
         for _, X, y, weight in only or batches:
             loss += network.loss_gradient(X, y, weight)
             np.add(total_grads, network.grads, out=total_grads)
         network.grads[:] = total_grads
         network.add_penalty_gradient()
-        return loss, network.grads
+        losses[:] = loss, loss + network.penalty()
+        return losses[1], network.grads
+
+    def _loss_of(result: Any) -> float:
+        """The objective without its penalty, in which a large one leaves no digits."""
+        network.params[:] = result.x
+        loss, objective = losses
+        return loss if objective == result.fun else result.fun - network.penalty()
 
     def _end_iteration(intermediate_result: Any) -> None:
-        network.params[:] = intermediate_result.x
-        if monitor.end_epoch(float(intermediate_result.fun) - network.penalty()):
+        if monitor.end_epoch(float(_loss_of(intermediate_result))):
             raise StopIteration
 
     options = {"maxiter": max_iter, "maxfun": 1_000 * max_iter, "gtol": tol}
-    options["ftol"] = min(1e-9, tol**2)  # relative decrease, as small as the gradient
+    # relative decrease, as small as the gradient
+    options["ftol"] = min(1e-9**0.5, tol) ** 2
     result = minimize(
         _objective,
         network.params.copy(),
@@ -476,7 +486,7 @@ def fit_lbfgs(
     )
     network.params[:] = result.x
     if not monitor.loss_curve:  # the start was a minimum already
-        monitor.end_epoch(float(result.fun) - network.penalty())
+        monitor.end_epoch(float(_loss_of(result)))
     if result.status == 0:
         monitor.stop_reason = "converged"
     elif result.status == 2:

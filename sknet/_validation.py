@@ -145,7 +145,16 @@ def check_settings(estimator):
                 f"The {name!r} parameter of {type(estimator).__name__} must be {words}."
                 f" Got {value!r} instead."
             )
-    return SimpleNamespace(**settings)
+    return SimpleNamespace(**{name: _plain(v) for name, v in settings.items()})
+
+
+def _plain(value):
+    """Python's own number: products of NumPy's short ones overflow."""
+    if _is_bool(value):
+        return bool(value)
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else value
 
 
 def check_X(estimator, X, *, reset):
@@ -189,7 +198,8 @@ def _validated(estimator, X, *y, reset):
     """Scikit-learn's validation, with one answer to columns of any kind of date."""
     options = {"accept_sparse": ("csr", "csc"), "dtype": "numeric", "reset": reset}
     try:
-        return validate_data(estimator, X, *y, **options)
+        with np.errstate(all="ignore"):  # its sum of numbers that are all finite
+            return validate_data(estimator, X, *y, **options)
     except np.exceptions.DTypePromotionError as error:
         raise ValueError(f"X must hold real numbers: {error}; {ENCODE}") from error
 
@@ -420,7 +430,9 @@ def class_weights(class_weight, classes, counts):
     if class_weight is None:
         return np.ones(len(classes))
     if isinstance(class_weight, Mapping):
-        return np.array([float(class_weight.get(c, 1.0)) for c in classes.tolist()])
+        factors = [float(class_weight.get(c, 1.0)) for c in classes.tolist()]
+        # only ratios count, but the squares of weights must be finite
+        return np.ldexp(factors, -max(0, math.frexp(max(factors))[1] - 30))
     factors = np.zeros(len(classes))
     present = np.flatnonzero(counts > 0)
     factors[present] = compute_class_weight(
@@ -434,8 +446,9 @@ def warn_about_scales(X):
     if sp.issparse(X) or X.dtype.kind not in "iuf" or X.shape[1] < 2:
         return
     sizes = np.maximum(np.abs(X.min(axis=0).astype(float)), np.abs(X.max(axis=0)))
-    typical = np.median(sizes[sizes > 0]) if sizes.any() else 0.0
-    worst = np.flatnonzero(sizes > 1e3 * max(typical, 1.0))
+    thousandths = 1e-3 * sizes  # whose median is finite always
+    typical = np.median(thousandths[sizes > 0]) if sizes.any() else 0.0
+    worst = np.flatnonzero(1e-3 * thousandths > max(typical, 1e-3))
     if len(worst):
         listed = ", ".join(f"{j} (up to {sizes[j]:.3g})" for j in worst[:5])
         warnings.warn(

@@ -1,4 +1,4 @@
-"""Seeds, threads, and what SciPy and matplotlib are to find in the environment."""
+"""Seeds, profiles, threads, and what SciPy and matplotlib find in the environment."""
 
 import os
 
@@ -7,9 +7,30 @@ import os
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 os.environ["MPLBACKEND"] = "Agg"
 
+import hypothesis
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
+
+LONG = os.environ.get("SKNET_TESTS_PROFILE") == "nightly"
+
+# the same examples in every ordinary run: a change is judged by what it changes; the
+# nightly job looks for new ones, ten times as many
+relaxed = {
+    "deadline": None,
+    "suppress_health_check": [
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.filter_too_much,
+        hypothesis.HealthCheck.data_too_large,
+    ],
+}
+hypothesis.settings.register_profile(
+    "quick", max_examples=60, derandomize=True, **relaxed
+)
+hypothesis.settings.register_profile(
+    "nightly", max_examples=600, print_blob=True, **relaxed
+)
+hypothesis.settings.load_profile("nightly" if LONG else "quick")
 
 DEFAULT_SEEDS = (0,)
 ALL_SEEDS = tuple(range(20))
@@ -29,6 +50,12 @@ def chosen_seeds():
 def pytest_generate_tests(metafunc):
     if "global_random_seed" in metafunc.fixturenames:
         metafunc.parametrize("global_random_seed", chosen_seeds())
+
+
+@pytest.fixture(scope="session")
+def long_or_quick():
+    """Takes the longer of two versions of a test in the nightly profile."""
+    return lambda long, quick: long if LONG else quick
 
 
 @pytest.fixture

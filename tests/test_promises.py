@@ -241,3 +241,98 @@ def test_weights_of_each_fit_have_a_scale_of_their_own():
     stream.partial_fit(X, Y, classes=[0, 1, 2], sample_weight=np.full(150, 1e300))
     with pytest.raises(ValueError, match="too far from the weights"):
         stream.partial_fit(X, Y, sample_weight=np.full(150, 1e-30))
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("constant", [0.0, 7.0, 2024.0])
+def test_a_column_that_never_varied_says_nothing(container, constant):
+    """Weights that no row has trained must not answer when it varies later."""
+    wide = np.column_stack([X, np.full(len(X), constant)])
+    if container is sp.csr_array and constant:
+        return  # not centred: it is one more bias, and is trained
+    clf = TwoLayerClassifier(max_iter=5, **SMALL).fit(container(wide), Y)
+    expected = clf.predict_proba(container(wide))
+    for other in (constant + 1, -3.0, 1e9):
+        wide[:, -1] = other
+        np.testing.assert_array_equal(clf.predict_proba(container(wide)), expected)
+
+
+def test_a_column_that_varies_from_the_second_batch_on_is_learnt():
+    late = np.where(np.arange(150)[:, np.newaxis] < 50, 0.0, Y[:, np.newaxis] == 1)
+    clf = TwoLayerClassifier(learning_rate="constant", **SMALL)
+    clf.partial_fit(late[:50], Y[:50] * 0, classes=[0, 1])
+    for _ in range(30):
+        clf.partial_fit(late, Y == 1)
+    assert clf.score(late[50:], Y[50:] == 1) == 1.0
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:standardize=False, but")
+def test_rows_at_the_ends_of_the_float_range_raise_no_warning(container, standardize):
+    """Sums, differences and means of finite numbers need not be finite."""
+    largest = np.finfo(float).max
+    ends = np.where(np.arange(150) % 3 == 0, -largest, largest)
+    for rows in (
+        np.column_stack([X[:, 0], ends]),
+        np.column_stack([np.full(150, largest), ends]),
+        np.column_stack([np.arange(150) * 5e-324, ends[::-1]]),
+    ):
+        clf = TwoLayerClassifier(max_iter=3, standardize=standardize, **SMALL)
+        clf.fit(container(rows), Y)
+        assert np.isfinite(clf.predict_proba(container(rows))).all()
+        if standardize:
+            assert np.isfinite(clf.scale_).all()
+            assert (np.abs(clf.mean_) <= np.abs(rows).max(axis=0)).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("size", [1e16, 1e30, 3e38])
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:standardize=False, but")
+def test_float32_predictions_do_not_overflow(solver, size, seed):
+    """Large weights times large rows are more than float32 holds."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(20, 3)).astype("float32")
+    rows[:, 2] = np.clip(rows[:, 2], -1, 1) * np.float32(size)
+    y = rng.integers(0, 2, 20)
+    settings = {"activation": "identity", "standardize": False, "max_iter": 4}
+    clf = TwoLayerClassifier(4, n_estimators=3, solver=solver, **settings)
+    clf.set_params(random_state=seed).fit(rows, y)
+    assert np.isfinite(clf.predict_proba(rows)).all()
+    assert np.isfinite(clf.predict_log_proba(rows)).all()
+    assert np.isfinite(clf.decision_function(rows)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "settings"),
+    [
+        ("hidden_layer_size", np.int8(12), {}),
+        ("batch_size", np.uint8(100), {}),
+        ("max_iter", np.int8(30), {}),
+        ("n_estimators", np.int8(12), {"solver": "lbfgs"}),
+        ("power_t", 1e300, {"learning_rate": "invscaling"}),
+        ("tol", 1e300, {"solver": "lbfgs"}),
+        ("alpha", 1e300, {"solver": "lbfgs"}),
+        ("alpha", 1e300, {"solver": "sgd"}),
+        ("class_weight", {0: 1e300, 1: 1e-300}, {}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_settings_at_the_end_of_what_is_legal(name, value, settings):
+    clf = TwoLayerClassifier(**{**SMALL, "max_iter": 5, **settings, name: value})
+    clf.fit(X, Y)
+    assert np.isfinite(clf.predict_proba(X)).all()
+    assert np.isfinite(clf.loss_curve_).all()
+    if isinstance(value, np.integer):
+        same = TwoLayerClassifier(**{**clf.get_params(), name: int(value)}).fit(X, Y)
+        np.testing.assert_array_equal(same.predict_proba(X), clf.predict_proba(X))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_loss_curve_of_l_bfgs_survives_a_large_penalty():
+    """Taken from the objective, the loss would be what rounding leaves of it."""
+    clf = TwoLayerClassifier(solver="lbfgs", alpha=1e30, **SMALL).fit(X, Y)
+    assert clf.loss_curve_[-1] == pytest.approx(np.log(3), rel=1e-3)

@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis.extra.numpy import arrays
 from sklearn.exceptions import ConvergenceWarning
 
@@ -25,11 +25,6 @@ HARD = {
     "random_state": 0,
 }
 SEEDS = range(10)
-relaxed = settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
 
 
 def problem(seed, n=120, n_classes=3):
@@ -115,7 +110,6 @@ odd_floats = st.one_of(
 )
 
 
-@relaxed
 @given(data=st.data())
 def test_odd_numbers_give_probabilities(data):
     """Whatever finite numbers X holds, a fit ends and its probabilities are such."""
@@ -147,7 +141,6 @@ def test_odd_numbers_give_probabilities(data):
     np.testing.assert_array_equal(clf.predict(container(X)), best)
 
 
-@relaxed
 @given(data=st.data())
 def test_weights_are_repetitions_whatever_the_data(data):
     n = data.draw(st.integers(2, 20))

@@ -141,7 +141,7 @@ def test_a_symmetric_column_is_oriented_by_the_labels():
     for sign in (1, -1):
         statistics = column_statistics(sign * X, np.arange(4), weight)
         result = orientation(
-            sign * X, np.arange(4), weight * (1 + y), weight, statistics
+            sign * X, np.arange(4), [weight * (1 + y)], weight, statistics
         )
         assert result == [sign]
 
@@ -243,3 +243,63 @@ def test_the_class_order_survives_keys_at_the_end_of_the_float_range():
     )
     _, _, _, result = canonical(X, y, weight, n_classes=2)
     assert sorted(result.class_rank) == [0, 1]
+
+
+XOR = np.array([[a, b] for a in (-1.0, 1.0) for b in (-1.0, 1.0)])
+
+
+def order_of(X, y, weight, **settings):
+    rows = distinct_rows(X, y, weight)
+    statistics = (
+        column_statistics(X, *rows[:2]) if settings.get("scaled", True) else None
+    )
+    return canonical_order(X, rows, y, y.max() + 1, statistics)
+
+
+def test_rounding_does_not_turn_the_columns_of_a_balanced_design(rng):
+    """Neither skewness nor covariance with the label: only rounding has a sign."""
+    y = (XOR.prod(axis=1) > 0).astype(int)
+    for _ in range(20):
+        slope = 10 ** rng.uniform(-3, 3, size=2)
+        X = XOR * slope + rng.uniform(-3, 3, size=2) * slope
+        assert (order_of(X, y, np.ones(4)).orientation == 1).all()
+
+
+def test_names_do_not_orient_a_symmetric_column():
+    X = np.array([[-1.0], [-1.0], [1.0], [1.0]])
+    y = np.array([0, 0, 0, 1])
+    a, b = (order_of(X, labels, np.ones(4)).orientation for labels in (y, 1 - y))
+    assert a == b == -order_of(-X, y, np.ones(4)).orientation
+
+
+def test_rounding_does_not_rank_classes_of_equal_means(rng):
+    X = np.array([[-3.0], [0.0], [3.0], [-1.0], [0.5], [0.5]])
+    y = np.array([0, 0, 0, 1, 1, 1])
+    ranks = set()
+    for _ in range(20):
+        slope = 10 ** rng.uniform(-3, 3)
+        other = X * slope + rng.uniform(-3, 3) * slope
+        ranks.add(tuple(order_of(other, y, np.ones(6)).class_rank))
+        swapped = order_of(other, 1 - y, np.ones(6)).class_rank
+        ranks.add(tuple(swapped[::-1]))
+    assert len(ranks) == 1
+
+
+def test_the_scale_of_weights_does_not_rank_the_classes():
+    X = np.array([[1e308], [1e308], [-1e308], [1.0], [1e307], [-1e307]])
+    y = np.array([0, 0, 0, 1, 1, 1])
+    ranks = {
+        tuple(order_of(X, y, np.full(6, 2.0**e), scaled=False).class_rank)
+        for e in range(-60, 60, 4)
+    }
+    assert len(ranks) == 1
+
+
+def test_the_ends_of_the_float_range_under_unequal_weights_have_an_order():
+    """Centring overflows there; what is cut must have finite cubes, weights or not."""
+    X = np.array([[1.0], [1.0], [1.0], [-1.0], [-1.0]]) * np.finfo(float).max
+    X = np.hstack([X, np.arange(5.0)[:, np.newaxis]])
+    weight = np.array([1e1, 2e10, 3e7, 1e-12, 3e8])
+    result = order_of(X, np.arange(5) % 2, weight)
+    assert sorted(result.order) == [0, 1, 2, 3, 4]
+    assert (np.abs(result.orientation) == 1).all()
