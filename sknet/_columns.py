@@ -26,7 +26,7 @@ class ColumnStatistics(NamedTuple):
     high: np.ndarray  # (d,) largest value
     two_valued: np.ndarray  # (d,) bool: nothing lies between low and high
     distance: np.ndarray  # (d,) of the two values, while there were two; else 0
-    flatness: np.ndarray  # (d,) mean distance from the mean / deviation; 0 if unknown
+    mean_deviation: np.ndarray  # (d,) mean distance from the mean; 0 if not centred
     weight: float
     n_rows: int
     centred: bool  # not for sparse X, which is only scaled
@@ -53,9 +53,10 @@ class ColumnStatistics(NamedTuple):
     def half_deviation(self):
         """Mean of the standardized values' part above the mean; minus that below.
 
-        At most a half, by Jensen's inequality.
+        At most a half, by Jensen's inequality; beyond it is rounding.
         """
-        return 0.5 * self.flatness * (self.deviation / self.scale)
+        with np.errstate(over="ignore"):
+            return np.minimum(0.5 * (self.mean_deviation / self.scale), 0.5)
 
     @property
     def splittable(self):
@@ -65,8 +66,8 @@ class ColumnStatistics(NamedTuple):
     def merge(self, new):
         """Statistics of both sets of rows (Chan, Golub and LeVeque 1983).
 
-        Merging a set with itself changes no bit. The flatness of both, which no sums
-        give, is taken to be the mean of the two; it is at least that of two points.
+        Merging a set with itself changes no bit. ``merged_statistics`` adds what the
+        sums do not tell, the mean deviation.
         """
         share = new.weight / (self.weight + new.weight)
         # half the difference: the difference of two finite numbers may not be finite
@@ -76,10 +77,6 @@ class ColumnStatistics(NamedTuple):
         a, b, gap = self.deviation / unit, new.deviation / unit, 2 * (half / unit)
         square = a**2 + share * (b**2 - a**2) + share * (1 - share) * gap**2
         deviation = np.sqrt(square)
-        flatness = self.flatness + share * (new.flatness - self.flatness)
-        flatness = np.where(self.deviation > 0, flatness, new.flatness)
-        flatness = np.where(new.deviation > 0, flatness, self.flatness)
-        of_means = _ratio(2 * share * (1 - share) * np.abs(gap), deviation)
         low, high = np.minimum(self.low, new.low), np.maximum(self.high, new.high)
         two_valued = np.ones(len(low), dtype=bool)
         for part in (self, new):
@@ -93,7 +90,7 @@ class ColumnStatistics(NamedTuple):
             high,
             two_valued,
             np.where(two_valued, _distance(low, high), past),
-            np.maximum(flatness, of_means),
+            self.mean_deviation,
             self.weight + new.weight,
             self.n_rows + new.n_rows,
             self.centred,
@@ -113,7 +110,7 @@ def column_statistics(X, rows, weight):
     two_valued = _two_valued(X, rows, low, high)
     largest = np.maximum(np.abs(low), np.abs(high))
     size = largest if sp.issparse(X) else 0.5 * high - 0.5 * low
-    factor = np.ldexp(1.0, -np.clip(np.frexp(size)[1], -1000, 1000))
+    factor = _unit_factor(size)
     total = float(weight.sum())
     if sp.issparse(X):
         mean, deviation = _sparse_moments(X, rows, weight, factor)
@@ -121,7 +118,7 @@ def column_statistics(X, rows, weight):
         deviation = _finite(deviation, factor)
         constant = low == high
         mean[constant], deviation[constant] = low[constant], 0.0
-        flatness = np.zeros_like(mean)
+        mean_deviation = np.zeros_like(mean)
     else:
         scaler = StandardScaler()
         for part, block in float_blocks(X, rows):
@@ -130,12 +127,7 @@ def column_statistics(X, rows, weight):
             scaler.partial_fit(block, sample_weight=weight[part])
         mean = _above(low, scaler.mean_, factor)
         deviation = _finite(np.sqrt(scaler.var_), factor)
-        mean_deviation = np.zeros_like(mean)
-        for part, block in float_blocks(X, rows):
-            block *= factor
-            block -= low * factor + scaler.mean_
-            mean_deviation += weight[part] @ np.abs(block, out=block)
-        flatness = _ratio(mean_deviation, total * np.sqrt(scaler.var_))
+        mean_deviation = _mean_distance(X, rows, weight, mean, factor)
     distance = np.where(two_valued, _distance(low, high), 0.0)
     centred = not sp.issparse(X)
     return ColumnStatistics(
@@ -145,7 +137,7 @@ def column_statistics(X, rows, weight):
         high,
         two_valued,
         distance,
-        flatness,
+        mean_deviation,
         total,
         len(rows),
         centred,
@@ -166,11 +158,42 @@ def _finite(total, divisor):
         return np.minimum(total / divisor, np.finfo(np.float64).max)
 
 
-def _ratio(part, whole):
-    """Part / whole, at most 1; 0 where there is no whole."""
-    return np.minimum(
-        np.divide(part, whole, out=np.zeros_like(part), where=whole > 0), 1
+def merged_statistics(known, X, rows, weight):
+    """Statistics of the rows known so far, if any, and of these.
+
+    How far all rows are from their common mean, only the rows could tell. The new ones
+    are at hand. Of those before, their mean deviation is known and how far their mean
+    has moved: at least the larger of the two is their mean distance.
+    """
+    new = column_statistics(X, rows, weight)
+    if known is None:
+        return new
+    both = known.merge(new)
+    if not both.centred:
+        return both
+    share = new.weight / both.weight
+    with np.errstate(over="ignore"):
+        moved = np.minimum(np.abs(both.mean - known.mean), np.finfo(np.float64).max)
+    past = np.maximum(known.mean_deviation, moved)
+    distance = _mean_distance(
+        X, rows, weight, both.mean, _unit_factor(0.5 * both.high - 0.5 * both.low)
     )
+    return both._replace(mean_deviation=past + share * (distance - past))
+
+
+def _mean_distance(X, rows, weight, centre, factor):
+    """Weighted mean distance (d,) of dense rows from ``centre`` (d,)."""
+    total = np.zeros(X.shape[1])
+    for part, block in float_blocks(X, rows):
+        block *= factor
+        block -= centre * factor
+        total += weight[part] @ np.abs(block, out=block)
+    return _finite(total / float(weight.sum()), factor)
+
+
+def _unit_factor(size):
+    """Powers of two that bring numbers of this size near 1."""
+    return np.ldexp(1.0, -np.clip(np.frexp(size)[1], -1000, 1000))
 
 
 def _distance(low, high):

@@ -171,6 +171,13 @@ def _outcome(
     interruption=None,
 ):
     """What stochastic training leaves behind if it ends now."""
+    if out_of_fold is not None and out_of_fold.in_passing is not None:
+        # the epoch's logits were of weights on the way; these are of those kept
+        kept = session.network(monitor.best_params)
+        out_of_fold = _out_of_fold(session, kept, session.prepared.fold)
+        out_of_fold.predict_all()
+        out_of_fold.calibrate()
+        out_of_fold.keep()
     return Outcome(
         monitor.best_params,
         network.params,
@@ -214,6 +221,9 @@ def _train_member(session, j, start, monitors, held_out, task):
     held_out = held_out if prepared.fold is None else prepared.own_fold(j)
     validate = _validation_loss(session, network, held_out)
     monitor = _monitor(session, network, validate, Constant(0.0), held_out)
+    if prepared.fold is not None:
+        # a member that chose its iteration by its own fold would have seen that fold
+        monitor.decides, monitor.patience = False, math.inf
     monitors.append(monitor)
     _follow(session, task, monitor, partial(_joint_outcome, session, monitors))
     batches = _minibatches(session, j)

@@ -9,7 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sknet._columns import ColumnStatistics, column_statistics
+from sknet._columns import (
+    ColumnStatistics,
+    column_statistics,
+    merged_statistics,
+)
 from sknet._crossfit import member_weights
 from sknet._objects import Sizes, sizes_for
 from sknet._rows import (
@@ -140,7 +144,7 @@ def prepare(
             if told:
                 _warn_no_hold_out()
         elif known_split not in (None, split):
-            if told:
+            if told or known_split:
                 _warn_other_split()
             split = None
         elif sizes.n_estimators > 1:
@@ -149,7 +153,8 @@ def prepare(
             held_out = _take(distinct, np.flatnonzero(out))
             distinct = _take(distinct, np.flatnonzero(~out))
     if settings.standardize and statistics is None:
-        # nothing of a held-out row may be in what training sees, not even in the mean
+        # nothing of a row that one member holds out may be in what it sees, not even in
+        # the mean; folds share the columns' statistics
         statistics = of_all if held_out is None else _statistics(X, distinct)
 
     seen = Seen(len(distinct.rows), float(distinct.weight.mean()), counts)
@@ -179,8 +184,8 @@ def prepare_batch(
     new = Seen(len(distinct.rows), float(distinct.weight.mean()), counts)
     seen = new if seen is None else seen.merge(new)
     if settings.standardize:
-        of_batch = _statistics(X, distinct)
-        statistics = of_batch if statistics is None else statistics.merge(of_batch)
+        rows, weight, _ = distinct
+        statistics = merged_statistics(statistics, X, rows, weight)
     canonical = canonical_order(X, distinct, y, len(classes), statistics)
     distinct = _take(distinct, canonical.order)
     return Prepared(
@@ -221,7 +226,7 @@ def _split(settings, sizes, y, distinct, class_rank, rng):
     groups = groups_of_equal_x(hashes, y[rows], class_rank)
     n_members = sizes.n_estimators
     if n_members > 1:
-        out = deal_folds(groups, n_members, class_rank, rng)
+        out = deal_folds(y[rows], groups, n_members, class_rank, rng)
         # "auto" wants something in every fold; who asks for folds gets what there is
         fewest = 1 if settings.asked_to_stop_early else n_members
         possible = out.max() >= fewest - 1

@@ -313,15 +313,18 @@ def hold_out(y, groups, fraction, class_rank, rng):
     return out
 
 
-def deal_folds(groups, n_folds, class_rank, rng):
+def deal_folds(y, groups, n_folds, class_rank, rng):
     """Fold (n,) of each row, stratified; -1 for rows that are in no fold.
 
     The groups of each class are shuffled and dealt one after the other, as cards are: a
     class with fewer groups than folds spreads over some. A class with a single group is
-    in no fold: without it a member could not know that the class exists.
+    in no fold: without it a member could not know that the class exists. Nor could it
+    if others speak for all groups of a class and these come to one fold: then the first
+    of them is in none.
 
     Parameters
     ----------
+    y : ndarray of int of shape (n,)
     groups : Groups
     n_folds : int
     class_rank : ndarray of int of shape (n_classes,)
@@ -334,6 +337,10 @@ def deal_folds(groups, n_folds, class_rank, rng):
         dealt.extend(members if len(members) >= 2 else [])
     fold = np.full(len(groups.label), -1, np.intp)
     fold[np.array(dealt, np.intp)] = np.arange(len(dealt)) % n_folds
+    for label in np.unique(y):
+        own = groups.of_row[y == label]
+        if (fold[own] == fold[own[0]]).all():
+            fold[own[0]] = -1
     return fold[groups.of_row]
 
 

@@ -314,7 +314,8 @@ def test_a_warm_start_keeps_its_validation_split(rng):
 def test_a_warm_start_may_have_a_subset_of_the_classes(rng):
     X, y = problem(rng)
     clf = TwoLayerClassifier(warm_start=True, random_state=0, **SMALL).fit(X, y)
-    clf.fit(X[y < 2], y[y < 2])
+    with pytest.warns(UserWarning, match="would be held out now"):
+        clf.fit(X[y < 2], y[y < 2])
     assert clf.classes_.tolist() == [0, 1, 2]
     assert clf.predict_proba(X).shape == (len(y), 3)
 

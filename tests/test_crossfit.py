@@ -76,7 +76,7 @@ def test_out_of_fold_logits_are_those_of_the_members(
         **SMALL,
     )
     clf.fit(container(X), y)
-    (spy,) = made
+    spy = made[0]
     rows, fold, z = spy.data.rows, spy.fold, inputs_by_formula(clf, X)
     (W1, W2), (b1, b2) = clf.coefs_, clf.intercepts_
     expected = np.array(
@@ -90,6 +90,41 @@ def test_out_of_fold_logits_are_those_of_the_members(
     spy.network.params[:] = clf._params
     spy.predict_all()
     np.testing.assert_allclose(spy.raw, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"solver": "adam", "max_iter": 1},
+        {"solver": "adam", "max_iter": 1, "dropout": 0.0},
+        {"solver": "sgd", "max_iter": 1},
+        {"solver": "lbfgs", "max_iter": 9},
+        {"solver": "lbfgs", "max_iter": 9, "early_stopping": True},
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_labels_of_a_fold_do_not_move_the_member_that_leaves_it_out(
+    monkeypatch, settings
+):
+    """Folds and start held fixed; what is left is what a member learns."""
+    X, y = problem()
+    folds = np.arange(len(y)) % 5
+    monkeypatch.setattr("sknet._preparation.deal_folds", lambda y, *_: folds[: len(y)])
+    monkeypatch.setattr("sknet._rows._class_rank", lambda *_: np.arange(len(set(y))))
+    made = spy_on(monkeypatch)
+
+    def fitted(y):
+        clf = TwoLayerClassifier(n_estimators=5, **{**SMALL, **settings})
+        return clf.fit(X, y).coefs_[0]
+
+    before = fitted(y)
+    out = made[-1].data.rows[folds == 2]
+    turned = y.copy()
+    turned[out] = (y[out] + 1) % len(set(y))
+    moved = np.abs(fitted(turned) - before).max(axis=(1, 2))
+    assert moved[2] == 0
+    assert (np.delete(moved, 2) > 0).all()
 
 
 @pytest.mark.parametrize("n_classes", [1, 2, 4])
@@ -162,7 +197,7 @@ def test_a_single_row_of_a_class_is_in_no_fold(monkeypatch):
     X, y = problem()
     y[5] = 3
     TwoLayerClassifier(**SMALL, max_iter=3).fit(X, y)
-    (spy,) = made
+    spy = made[0]
     assert spy.fold[spy.data.rows == 5] == -1
     assert spy.weight[spy.data.rows == 5] == 0
     assert ((spy.fold == -1) == (spy.data.rows == 5)).all()
@@ -202,7 +237,7 @@ def test_planted_labels_are_never_seen_by_their_out_of_fold_member(monkeypatch):
         clf = TwoLayerClassifier(
             max_iter=200, n_iter_no_change=1000, early_stopping=True, random_state=0
         ).fit(X, y)
-    (spy,) = made
+    spy = made[0]
     seen = clf.predict(X)
     last = spy.raw[:, 0] > 0
     hits = (last == y[spy.data.rows]).mean()
@@ -233,7 +268,7 @@ def test_dropout_gets_a_pass_without_masks(monkeypatch, hidden, inputs):
     TwoLayerClassifier(dropout=hidden, input_dropout=inputs, max_iter=5, **SMALL).fit(
         X, y
     )
-    (spy,) = made
+    spy = made[0]
     judged = spy.raw.copy()
     spy.predict_all()
     np.testing.assert_array_equal(spy.raw, judged)
@@ -264,7 +299,7 @@ def test_the_temperature_is_that_of_the_best_epoch(monkeypatch):
     X, y = problem(flip_y=0.2)
     clf = TwoLayerClassifier(learning_rate_init=0.02, max_iter=30, **SMALL).fit(X, y)
     assert len(temperatures) == clf.n_iter_
-    (spy,) = made
+    spy = made[0]
     assert spy.best_temperature == temperatures[clf.best_iter_ - 1] != 1.0
     assert 0.5 <= clf.temperature_ / spy.best_temperature < 1
 
@@ -475,7 +510,9 @@ def test_automatic_sizes_stay_in_a_warm_start_and_a_stream():
     X = np.arange(6_000, dtype=float)[:, np.newaxis]
     y = np.ravel(X > 3_000)
     clf = TwoLayerClassifier(max_iter=2, warm_start=True, random_state=0)
-    clf.fit(X[::2], y[::2]).fit(X, y)
+    clf.fit(X[::2], y[::2])
+    with pytest.warns(UserWarning, match="would be held out now"):
+        clf.fit(X, y)
     assert clf.coefs_[0].shape == (12, 2, 48)
     stream = TwoLayerClassifier(random_state=0)
     stream.partial_fit(X[::2], y[::2], classes=[False, True]).partial_fit(X, y)

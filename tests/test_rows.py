@@ -206,14 +206,14 @@ def test_a_class_that_others_speak_for_is_not_held_out_altogether(seed):
 def test_nothing_can_be_held_out_of_singletons(rng):
     y = np.arange(4)
     assert not hold_out(y, singles(y), 0.5, y, rng).any()
-    assert (deal_folds(singles(np.arange(4)), 2, np.arange(4), rng) == -1).all()
+    assert (deal_folds(y, singles(y), 2, y, rng) == -1).all()
 
 
 @pytest.mark.parametrize("n_folds", [2, 5, 8])
 @pytest.mark.parametrize("counts", [[100, 50, 50], [1, 1, 2], [3, 40, 1, 7], [2]])
 def test_folds_are_stratified_and_of_one_size(rng, n_folds, counts):
     y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
-    fold = deal_folds(singles(y), n_folds, rng.permutation(len(counts)), rng)
+    fold = deal_folds(y, singles(y), n_folds, rng.permutation(len(counts)), rng)
     sizes = np.bincount(fold[fold >= 0], minlength=n_folds)
     assert sizes.max() - sizes.min() <= 1
     for label, count in enumerate(counts):
@@ -223,11 +223,25 @@ def test_folds_are_stratified_and_of_one_size(rng, n_folds, counts):
         assert in_fold.max() - in_fold.min() <= 1
 
 
+def test_no_fold_has_all_rows_of_a_class(rng):
+    """Not even of one whose groups other, rarer classes speak for."""
+    for _ in range(300):
+        n, n_classes, n_folds = 12, rng.integers(2, 5), rng.integers(2, 4)
+        x, y = rng.integers(0, 6, size=n), rng.integers(0, n_classes, size=n)
+        hashes = row_hash(x[:, np.newaxis].astype(float), np.arange(n))
+        rank = rng.permutation(n_classes)
+        groups = groups_of_equal_x(hashes, y, rank)
+        fold = deal_folds(y, groups, n_folds, rank, rng)
+        for label in np.unique(y):
+            folds = set(fold[y == label])
+            assert len(folds) > 1 or folds == {-1}
+
+
 def test_rows_of_one_x_are_in_one_fold(rng):
     x, y = rng.integers(0, 40, size=200), rng.integers(0, 2, size=200)
     hashes = row_hash(x[:, np.newaxis].astype(float), np.arange(200))
     groups = groups_of_equal_x(hashes, y, np.arange(2))
-    fold = deal_folds(groups, 4, np.arange(2), rng)
+    fold = deal_folds(y, groups, 4, np.arange(2), rng)
     held_out = hold_out(y, groups, 0.3, np.arange(2), rng)
     for value in np.unique(x):
         assert len(set(fold[x == value])) == 1

@@ -5,7 +5,12 @@ import pytest
 import scipy.sparse as sp
 from sklearn.preprocessing import StandardScaler
 
-from sknet._columns import ColumnStatistics, column_statistics, float_blocks
+from sknet._columns import (
+    ColumnStatistics,
+    column_statistics,
+    float_blocks,
+    merged_statistics,
+)
 from sknet._standardizer import Split, Standardizer, working_dtype
 
 
@@ -86,7 +91,7 @@ def test_parts_have_the_mean_zero_and_no_new_columns_for_two_values(rng):
     weight = rng.uniform(0.1, 3, size=50)
     statistics = statistics_of(X, weight)
     np.testing.assert_allclose(
-        statistics.flatness * statistics.deviation,
+        statistics.mean_deviation,
         np.average(abs(X - np.average(X, axis=0, weights=weight)), 0, weight),
         atol=1e-14,
     )
@@ -98,26 +103,37 @@ def test_parts_have_the_mean_zero_and_no_new_columns_for_two_values(rng):
     inputs = dense(standardizer, X)
     np.testing.assert_allclose(weight @ inputs, np.zeros(4), atol=1e-12)
     assert statistics_of(sp.csr_array(X)).splittable.size == 0
-    assert (
-        statistics.merge(statistics).half_deviation.tolist()
-        == statistics.half_deviation.tolist()
-    )
+    twice = merged_statistics(statistics, X, np.arange(50), weight)
+    assert twice.half_deviation.tolist() == statistics.half_deviation.tolist()
 
 
-@pytest.mark.parametrize("order", ["shuffled", "sorted", "two constant batches"])
-def test_a_stream_comes_near_the_mean_deviation_of_all_its_rows(rng, order):
-    x, ends = rng.uniform(size=(2000, 1)), np.arange(200, 2000, 200)
-    if order == "sorted":
+@pytest.mark.parametrize("kind", ["shuffled", "sorted", "heavy tail", "two values"])
+def test_a_stream_comes_near_the_mean_deviation_of_all_its_rows(rng, kind):
+    x = rng.uniform(size=(2000, 1))
+    if kind == "sorted":
         x.sort(axis=0)
-    elif order == "two constant batches":
-        x, ends = np.repeat([[1.0], [4.0]], [800, 1200], axis=0), [800]
-    whole = statistics_of(x, np.ones(len(x)))
-    merged = None
-    for batch in np.split(x, ends):
-        new = statistics_of(batch, np.ones(len(batch)))
-        merged = new if merged is None else merged.merge(new)
+    elif kind == "heavy tail":
+        x = rng.lognormal(sigma=2, size=(2000, 1))
+    elif kind == "two values":
+        x = np.repeat([[1.0], [4.0]], [800, 1200], axis=0)
+    whole, merged = statistics_of(x), None
+    for start in range(0, 2000, 20):
+        rows = np.arange(start, start + 20)
+        merged = merged_statistics(merged, x, rows, np.ones(20))
     np.testing.assert_allclose(merged.deviation, whole.deviation)
-    np.testing.assert_allclose(merged.half_deviation, whole.half_deviation, rtol=0.03)
+    # a bound for what is not known of the rows before: it is near, seldom exact
+    close = 0.25 if kind in ("sorted", "two values") else 0.05
+    np.testing.assert_allclose(merged.half_deviation, whole.half_deviation, rtol=close)
+
+
+def test_statistics_of_a_stream_at_the_ends_of_the_float_range(rng):
+    merged = None
+    for scale in (1.7e308, 1.7e306, 1.7e308, 1.7e308):
+        x = scale * rng.uniform(-1, 1, size=(50, 2))
+        x[:, 1] = scale
+        merged = merged_statistics(merged, x, np.arange(50), np.ones(50))
+    for value in (merged.mean, merged.scale, merged.deviation, merged.half_deviation):
+        assert np.isfinite(value).all()
 
 
 def test_without_a_mean_rows_are_only_cast(rng):
