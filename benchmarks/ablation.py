@@ -16,11 +16,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy loads its BLAS
 import pandas as pd
 from joblib import Parallel, delayed
 from quality import RESULTS, environment, measure
+from scipy.stats import wilcoxon
 from tables import folds, read_folder
 
 from sknet import TwoLayerClassifier
 
 DEFAULTS = "defaults"
+EQUAL = 1e-9  # difference of log-losses: the same fits
 CHANGES = {
     DEFAULTS: {},
     "one member, a tenth held out": {"n_estimators": 1, "early_stopping": True},
@@ -57,6 +59,35 @@ class Maker:
     def __call__(self, seed):
         """The classifier."""
         return TwoLayerClassifier(random_state=seed, **self.changes)
+
+
+def paired(losses):
+    """Each candidate's log-loss over the defaults', table by table.
+
+    Parameters
+    ----------
+    losses : DataFrame
+        A row a table, a column a candidate.
+
+    Returns
+    -------
+    DataFrame
+        Median difference, tables on which it is worse, equal and better, and the
+        p-value of Wilcoxon's signed-rank test.
+    """
+    over = losses.sub(losses[DEFAULTS], axis=0)
+    return pd.DataFrame(
+        {
+            "median": over.median(),
+            "worse": (over > EQUAL).sum(),
+            "equal": (over.abs() <= EQUAL).sum(),
+            "better": (over < -EQUAL).sum(),
+            "p": {
+                name: wilcoxon(column).pvalue if (column.abs() > EQUAL).any() else 1.0
+                for name, column in over.items()
+            },
+        }
+    )
 
 
 def leave_one_table_out(losses):
@@ -97,7 +128,7 @@ def main():
     summary = by_table[figures].groupby("competitor").mean().loc[list(CHANGES)]
     summary["fit_seconds"] /= summary["fit_seconds"][DEFAULTS]
     losses = by_table["log_loss"].unstack("competitor")
-    summary["worse_on"] = losses.gt(losses[DEFAULTS], axis=0).mean()
+    summary = summary.join(paired(losses))
     print(environment())
     summary = summary.rename(columns={"fit_seconds": "fit_time_ratio"})
     print(summary.round(4).to_string())

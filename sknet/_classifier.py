@@ -100,7 +100,8 @@ class TwoLayerClassifier(
     warm_start : bool, default=False
         Continue the previous fit for `max_iter` more epochs, with its weights, moments,
         streams, column statistics and seed. The schedule begins anew, except for
-        'invscaling'. A changed structure or number of features is an error.
+        'invscaling'. With `early_stopping` the best of the new epochs is kept. A
+        changed structure or number of features is an error.
     momentum : float, default=0.9
         Momentum of 'sgd'; 0 is plain gradient descent.
     nesterovs_momentum : bool, default=True
@@ -109,11 +110,13 @@ class TwoLayerClassifier(
         Stop when the log-loss of rows that were not trained on does not improve, and
         keep the weights of its best epoch. With several members these rows cost no
         training data: each member leaves out one of `n_estimators` stratified folds,
-        so that every row has a prediction by a member that never saw it. These also
-        set `temperature_`. One member holds out `validation_fraction`. The ``X_val``
-        and ``y_val`` of `fit` are used instead if given; then all members train on all
-        rows. 'auto' is True except for one member without ``X_val``. It also
-        needs a distinct row for each member.
+        so that every row has a prediction by a member that was not trained on it. These
+        also set `temperature_`. Members of 'lbfgs' train one after the other, each to
+        its end; there the folds set `temperature_` only. One member holds out
+        `validation_fraction`. The ``X_val`` and ``y_val`` of `fit` are used instead if
+        given; then all members train on all rows. 'auto' is True except for one member
+        without ``X_val``. It also needs a row for each member, among classes with two
+        distinct rows or more.
     validation_fraction : float, default=0.1
         Share of each class's distinct rows that one member holds out. Classes with a
         single row stay in training.
@@ -133,7 +136,8 @@ class TwoLayerClassifier(
     dropout : float or 'auto', default='auto'
         Share of hidden units switched off at each training step [3]_. 'auto' takes 0.5
         for up to 5,000 distinct rows and 0.35 for more, which need less of a guard. In
-        `partial_fit` the first batch decides.
+        `partial_fit` the first batch decides: give it, and the sizes, for a long stream
+        of small batches.
     input_dropout : float, default=0.0
         Share of inputs switched off at each training step.
     scaling_layer : bool, default=True
@@ -188,13 +192,15 @@ class TwoLayerClassifier(
     split_offset_ : ndarray of shape (n_inputs - `n_features_in_`,)
         Half their mean absolute deviation, in units of `scale_`: subtracted from the
         upper input and added to the lower one, so that both have the mean zero before
-        the squash. A stream estimates it: the ratio of mean absolute to standard
-        deviation is taken to be the batches' mean.
+        the squash. In a stream it is an estimate: of the rows before only their mean
+        deviation is known, and how far their mean has moved.
     oof_proba_ : ndarray of shape (n_samples, n_classes) or None
         With `store_oof_proba` and folds: the probabilities of each row given to `fit`
-        by the member that never saw it, as ``cross_val_predict`` would give them, at
-        the temperature that suits one member. NaN for the only row of its class, which
-        all members see. A row of weight zero that no member saw gets the members' mean.
+        by the member that was not trained on it, at the temperature that suits one
+        member. What ``cross_val_predict`` would give, but for what all folds share: the
+        columns' statistics, the best epoch, the temperature and balanced class weights.
+        NaN for the only row of its class, which all members are trained on. A row of
+        weight zero that no member was trained on gets the members' mean.
     temperature_ : float
         Logits are divided by it before they become probabilities. It is fitted to the
         out-of-fold logits of the best epoch, then lowered as much as the mean of the
@@ -209,7 +215,8 @@ class TwoLayerClassifier(
         penalty. After `partial_fit`, of the last 100 passes.
     validation_loss_curve_ : list of float or None
         Log-loss of the rows not trained on, after each epoch; for folds, at the
-        temperature that suits the epoch best.
+        temperature that suits the epoch best. Without dropout the logits of a fold are
+        those of the epoch's own passes, and the loss that of the weights on the way.
     best_validation_loss_ : float or None
         Its lowest value.
     stop_reason_ : str
@@ -356,8 +363,9 @@ class TwoLayerClassifier(
         ConvergenceWarning
             If the loss was not finite, or ended no better than the class frequencies.
         UserWarning
-            If ``early_stopping=True`` has no rows to hold out, or only such as a warm
-            start knows already, or if columns of very different size are not scaled.
+            If ``early_stopping=True`` has no rows to hold out, if a warm start would
+            hold out rows that it has been trained on, or if columns of very different
+            size are not scaled.
         """
         settings = _validation.check_settings(self)
         stand_in = self._stand_in()

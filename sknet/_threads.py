@@ -1,9 +1,9 @@
 """BLAS threads: none but the caller's where a second one costs more than it helps.
 
 Each product of a training step is handed to the threads and waited for. On an idle
-machine that pays early; but where another program runs on one of the cores, a thread may
-wait a time slice of milliseconds for its turn, at every product of every step, and a fit
-took 2 to 24 times as long. Only products that take as long themselves are shared.
+machine that pays early. But where another program runs on one of the cores, a thread
+may wait a time slice of milliseconds for its turn, at every product of every step, and
+a fit took 2 to 24 times as long. Only products that take as long themselves are shared.
 """
 
 import contextlib
