@@ -266,18 +266,23 @@ def _sparse_moments(X, rows, weight, factor):
     return mean, np.sqrt(square / total)
 
 
-def float_blocks(X, rows) -> Iterator:
-    """Pairs of a slice of ``rows`` and those rows of X as new float64 arrays."""
+def float_blocks(X, rows, *, own=True) -> Iterator:
+    """Pairs of a slice of ``rows`` and those rows of X as float64 arrays.
+
+    New ones, to be changed at will; unless ``own`` is false: then X itself may show
+    through.
+    """
     per_row = X.shape[1]
     if sp.issparse(X):
         per_row = 1 + X.nnz // max(1, X.shape[0])
     step = max(1, BLOCK_ELEMENTS // max(1, per_row))
+    in_place = not own and len(rows) and (np.diff(rows) == 1).all()
     for start in range(0, len(rows), step):
         part = slice(start, min(start + step, len(rows)))
-        block = X[rows[part]]
+        block = X[rows[0] + start : rows[0] + part.stop] if in_place else X[rows[part]]
         if sp.issparse(X):
             data = block.data.astype(np.float64)
             block = sp.csr_array((data, block.indices, block.indptr), shape=block.shape)
         else:
-            block = block.astype(np.float64, order="C", copy=False)  # is a copy already
+            block = block.astype(np.float64, order="C", copy=False)
         yield part, block

@@ -62,15 +62,16 @@ def fit(settings, labelled, classes, validation, previous, callbacks):
     session = Session(settings, classes, labelled.X, previous)
     labelled, session.weight_exponent = in_reach(labelled)
     splits = settings.early_stopping and validation is None
-    prepared = prepare(
-        settings,
-        labelled,
-        classes,
-        statistics=session.statistics,
-        sizes=session.sizes,
-        split_rng=session.rngs["split"] if splits else None,
-        known_split=None if previous is None else session.state["split"],
-    )
+    with threads_for(0):
+        prepared = prepare(
+            settings,
+            labelled,
+            classes,
+            statistics=session.statistics,
+            sizes=session.sizes,
+            split_rng=session.rngs["split"] if splits else None,
+            known_split=None if previous is None else session.state["split"],
+        )
     session.bind(prepared)
     held_out = prepared.held_out
     if validation is not None:
@@ -285,8 +286,10 @@ def _batch_size(session):
 
 
 def _largest_product(session):
-    """Multiplications of the largest matrix product of a training step."""
-    d, h, _, k = session.shape
+    """Multiplications of the largest product that BLAS has in a training step."""
+    d, h, o, k = session.shape
+    if session.sparse:  # SciPy's products of sparse rows have one thread anyway
+        d = o
     return (
         _batch_size(session) * d * h * (1 if session.settings.solver == "lbfgs" else k)
     )

@@ -76,7 +76,7 @@ def row_hash(X, rows):
     """
     constants = _column_constants(X.shape[1], 0) | np.uint64(1)
     hashes = np.empty(len(rows), np.uint64)
-    for part, block in float_blocks(X, rows):
+    for part, block in float_blocks(X, rows, own=False):
         if sp.issparse(block):
             entries = _bits(block.data) * constants[block.indices]
             total = np.concatenate([[np.uint64(0)], np.cumsum(entries)])

@@ -505,6 +505,7 @@ HOOKS += [("begin", -1), ("end", -1), ("teardown", 1)]
 
 
 @needs_callbacks
+@pytest.mark.filterwarnings("ignore:The weights that warm_start continues:UserWarning")
 @pytest.mark.parametrize(("settings", "learn"), LEARN.values(), ids=LEARN)
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize(("hook", "call"), HOOKS)

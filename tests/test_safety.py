@@ -38,6 +38,7 @@ FORBIDDEN_MODULES = {
     "tempfile",
     "urllib",
 }
+ALLOWED = {"importlib.metadata"}  # what pip wrote down of the package
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "open", "__import__", "input"}
 FORBIDDEN_METHODS = {"system", "popen", "load", "loads", "fromfile", "tofile", "memmap"}
 # an optimizer's load takes a dict of arrays, not a file
@@ -50,11 +51,11 @@ def trespasses(source, name):
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            modules = [node.module or ""]
+            modules = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             modules = []
         for module in modules:
-            if module.split(".")[0] in FORBIDDEN_MODULES:
+            if module.split(".")[0] in FORBIDDEN_MODULES and module not in ALLOWED:
                 yield f"{name}:{node.lineno}: imports {module}"
         if isinstance(node, ast.Name) and node.id in FORBIDDEN_CALLS:
             yield f"{name}:{node.lineno}: {node.id}"
