@@ -61,7 +61,7 @@ def _text(n=20_000, d=50_000, density=1e-3):
     data = 1.0 + rng.poisson(0.3, size=columns.size)
     X = sp.csr_array((data, columns.ravel(), np.arange(n + 1) * per_row), shape=(n, d))
     X.sum_duplicates()
-    return Problem(X, (X @ rng.normal(size=d) > 0).astype(int), 100, 200, 5)
+    return Problem(X, (X @ rng.normal(size=d) > 0).astype(int), 100, 200, 2)
 
 
 def problems(mnist=None) -> dict[str, Callable[[], Problem]]:

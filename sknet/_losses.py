@@ -19,14 +19,15 @@ Array = NDArray[np.floating]
 
 MOST_NEWTON_STEPS = 20
 BLOCK_ELEMENTS = 1 << 17  # of the logits that a temperature is fitted to at a time
-SAFE_LOGIT = 40.0  # in size at most: exp, sums of exp and their ratios keep all digits
+# in size at most, exp, sums of exp and their ratios keep all digits; and exp alone
+SAFE_LOGIT, SAFE_LONE_LOGIT = 40.0, 80.0
 LARGEST = {np.dtype(np.float32): isamax, np.dtype(np.float64): idamax}  # its position
 
 
-def _is_ordinary(raw: Array) -> bool:
-    """Whether exp needs no care: no logit is beyond ``SAFE_LOGIT``, nor NaN alone."""
+def _is_ordinary(raw: Array, limit: float) -> bool:
+    """Whether exp needs no care: no logit is beyond the limit, nor are all NaN."""
     flat = raw.reshape(-1)
-    return bool(abs(flat[LARGEST[flat.dtype](flat)]) < SAFE_LOGIT)
+    return bool(abs(flat[LARGEST[flat.dtype](flat)]) < limit)
 
 
 class SigmoidBuffers(NamedTuple):
@@ -72,7 +73,7 @@ class SigmoidCrossEntropy:
         """
         target, total, scratch = buffers
         target[:, 0] = y
-        if _is_ordinary(raw):
+        if _is_ordinary(raw, SAFE_LONE_LOGIT):
             np.exp(raw, out=gradient)
             np.add(gradient, 1, out=total)
             gradient /= total
@@ -179,7 +180,7 @@ class SoftmaxCrossEntropy:
         """
         b, exponent = buffers, raw
         np.add(b.first, y, out=b.label)
-        if not _is_ordinary(raw):
+        if not _is_ordinary(raw, SAFE_LOGIT):
             np.maximum.reduce(raw, axis=2, keepdims=True, out=b.total)
             exponent = np.subtract(raw, b.total, out=gradient)
         exponent.take(b.label_flat, out=b.of_label_flat, mode="clip")

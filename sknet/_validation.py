@@ -441,11 +441,15 @@ def class_weights(class_weight, classes, counts):
     return factors
 
 
+ROWS_TO_COMPARE = 2_000  # at least: enough to tell the size of columns
+
+
 def warn_about_scales(X):
     """Name the columns whose size drowns the others, if X is used as it is."""
     if sp.issparse(X) or X.dtype.kind not in "iuf" or X.shape[1] < 2:
         return
-    sizes = np.maximum(np.abs(X.min(axis=0).astype(float)), np.abs(X.max(axis=0)))
+    some = X[:: max(1, X.shape[0] // ROWS_TO_COMPARE)]
+    sizes = np.maximum(np.abs(some.min(axis=0).astype(float)), np.abs(some.max(axis=0)))
     thousandths = 1e-3 * sizes  # whose median is finite always
     typical = np.median(thousandths[sizes > 0]) if sizes.any() else 0.0
     worst = np.flatnonzero(1e-3 * thousandths > max(typical, 1e-3))
