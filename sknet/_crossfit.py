@@ -148,7 +148,13 @@ def temperature_of_mean(
         return temperature
     if _sharpness(raw, lowest) <= target:
         return lowest
-    return brentq(lambda t: _sharpness(raw, t) - target, lowest, temperature, rtol=1e-3)
+    # brentq leaves its function in a cycle, which only the garbage collector ends: what
+    # it is given must not hold the rows' logits and weights and the network for so long
+    held = [lambda t: _sharpness(raw, t) - target]
+    try:
+        return brentq(lambda t: held[0](t), lowest, temperature, rtol=1e-3)
+    finally:
+        held.clear()
 
 
 def out_of_fold_proba(

@@ -98,6 +98,10 @@ class SigmoidCrossEntropy:
         expit(raw[:, :, 0]).mean(axis=0, out=proba[:, 1])
         return proba
 
+    def most_probable(self, raw: Array) -> NDArray[np.intp]:
+        """Index (n,) of each row's class of the highest probability."""
+        return self.mean_proba(raw).argmax(axis=1)
+
     def log_mean_proba(self, raw: Array) -> Array:
         """Logarithm (n, 2) of the members' averaged probabilities, always finite."""
         log_proba = np.concatenate([log_expit(-raw), log_expit(raw)], axis=2)
@@ -202,6 +206,10 @@ class SoftmaxCrossEntropy:
         np.exp(proba, out=proba)
         proba /= np.add.reduce(proba, axis=2, keepdims=True)
         return proba[0] if len(proba) == 1 else proba.mean(axis=0)
+
+    def most_probable(self, raw: Array) -> NDArray[np.intp]:
+        """Index (n,) of each row's class of the highest probability."""
+        return self.mean_proba(raw).argmax(axis=1)
 
     def log_mean_proba(self, raw: Array) -> Array:
         """Logarithm (n, o) of the members' averaged probabilities, always finite."""

@@ -40,16 +40,22 @@ def predict_rows(
     network: TwoLayerNetwork,
     standardizer: Standardizer,
     X: NDArray | sp.csr_array,
-    reduce: Callable[[Array], Array],
+    reduce: Callable[[Array], NDArray],
     temperature: float = 1.0,
-) -> Array:
+) -> NDArray:
     """Apply ``reduce``, a loss's map from logits to one row per sample, to all of X."""
-    reduced = []
-    for _, raw in raw_blocks(network, standardizer, X):
+    n, whole = X.shape[0], None
+    for part, raw in raw_blocks(network, standardizer, X):
         if temperature != 1.0:
             raw *= 1 / temperature
-        reduced.append(reduce(raw))
-    return reduced[0] if len(reduced) == 1 else np.concatenate(reduced)
+        reduced = reduce(raw)
+        if len(reduced) == n:
+            return reduced
+        if whole is None:  # joining the blocks at the end would take twice the memory
+            whole = np.empty((n, *reduced.shape[1:]), reduced.dtype)
+        whole[part] = reduced
+    assert whole is not None
+    return whole
 
 
 class ValidationLoss:

@@ -22,8 +22,7 @@ class ProbabilityMixin:
             Labels from `classes_`.
         """
         fitted = self._stand_in()  # one model throughout, whatever another thread does
-        best = fitted._predict_rows(X, "mean_proba").argmax(axis=1)
-        return fitted.classes_[best]
+        return fitted.classes_[fitted._predict_rows(X, "most_probable")]
 
     def predict_proba(self, X):
         """Probability of each class: the members' mean.
