@@ -19,6 +19,7 @@ ORDER = [
     "plot_categories",
     "plot_sparse_text",
     "plot_stream",
+    "plot_parquet",
     "plot_callbacks",
     "plot_lbfgs",
     "plot_spline",
