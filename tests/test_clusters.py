@@ -133,6 +133,18 @@ def test_ray_works_in_processes_of_its_own(ray_cluster):
     assert os.getpid() not in processes
 
 
+def test_a_monitor_hears_of_fits_on_ray(ray_cluster):
+    ScoringMonitor = pytest.importorskip("sklearn.callback").ScoringMonitor
+    monitor = ScoringMonitor(scoring="accuracy")
+    net = small_net().set_callbacks(monitor)
+    search = GridSearchCV(net, {"alpha": [0.0, 0.1]}, cv=SPLITS)
+    with joblib.parallel_config("ray", n_jobs=2):
+        search.fit(X, Y)
+    log = monitor.get_logs().data_as_pandas
+    epochs = log[log["task_name"] == "epoch"]
+    assert epochs["parent_task_id_path"].nunique() == 2 * 3 + 1  # the final fit
+
+
 # --- dask-ml
 
 

@@ -261,6 +261,19 @@ def test_page_for_users_of_mlpclassifier_names_all_that_both_have():
         assert ast.literal_eval(default) == actual, f"MLPClassifier's {name}"
 
 
+def test_the_comparison_names_tests_that_exist():
+    text = read(ROOT / "docs" / "comparison.md")
+    _, others, ours = re.split(r"^\|---.*\n", text, flags=re.M)
+    others = others.partition("\n\n")[0]
+    features = [re.findall(r"^\| (.+?) \|", table, re.M) for table in (others, ours)]
+    assert features[0] == features[1], "each row should say where ours is shown"
+    for row in ours.strip().splitlines():
+        named = re.findall(r"`(tests/\w+\.py)::(\w+)`", row)
+        assert named, row
+        for path, name in named:
+            assert f"\ndef {name}(" in read(ROOT / path), f"{path} has no {name}"
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_links_and_pictures_lead_somewhere(path):
     links = re.findall(r"\]\((?!https?:)([^)#]+)", read(path))
