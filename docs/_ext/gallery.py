@@ -48,6 +48,8 @@ class Strict:
             self.filters = warnings.filters[:]
             warnings.simplefilter("error")
             warnings.filterwarnings("ignore", message=".*Agg is non-interactive")
+            # it takes a second to place one only where the machine is busy
+            warnings.filterwarnings("ignore", message="Creating legend with loc=")
         else:
             self.limits.restore_original_limits()
             warnings.filters[:] = self.filters
