@@ -129,6 +129,7 @@ html_sidebars = {
     for name in (
         "index",
         "from_*",
+        "comparison",
         "quality",
         "performance",
         "benchmarks",

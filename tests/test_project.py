@@ -4,6 +4,7 @@ import ast
 import contextlib
 import doctest
 import importlib
+import importlib.util
 import inspect
 import io
 import itertools
@@ -12,7 +13,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -81,24 +84,43 @@ def read(path):
 # README
 
 
+class Block(NamedTuple):
+    """A fenced block of a Markdown page."""
+
+    language: str | None
+    line: int  # of the fence
+    text: str
+    needs: tuple[str, ...] = ()  # packages, from a comment in the line above
+
+
+NEEDS = re.compile(r"<!-- needs ([\w.]+(?:, [\w.]+)*) -->")
+
+
 def blocks_of(path):
-    """Fenced blocks of a Markdown page: language, line of the fence, content."""
-    language, found = None, []
+    """Fenced blocks of a Markdown page."""
+    language, needs, found = None, (), []
     for number, line in enumerate(read(path).splitlines(keepends=True), start=1):
         if language is None and line.startswith("```"):
             language, start, content = line[3:].strip(), number, []
         elif language is not None and line.rstrip() == "```":
-            found.append((language, start, "".join(content)))
-            language = None
+            found.append(Block(language, start, "".join(content), needs))
+            language, needs = None, ()
         elif language is not None:
             content.append(line)
+        else:
+            mark = NEEDS.fullmatch(line.strip())
+            needs = tuple(mark[1].split(", ")) if mark else ()
     assert language is None, f"{path.name}: the block of line {start} has no end"
     return found
 
 
 def readme_blocks(language):
     """Contents of README's fenced blocks in one language, in order."""
-    return [text for of, _, text in blocks_of(ROOT / "README.md") if of == language]
+    return texts_of(ROOT / "README.md", language)
+
+
+def texts_of(path, language):
+    return [block.text for block in blocks_of(path) if block.language == language]
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["quickstart", "tests"])
@@ -139,9 +161,7 @@ def test_readme_links_to_the_documentation():
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 PAGES += sorted((ROOT / "docs" / "guide").glob("*.md"))
 PAGES.append(ROOT / "benchmarks" / "README.md")
-PAGES_WITH_CODE = [
-    page for page in PAGES if any(of == "python" for of, *_ in blocks_of(page))
-]
+PAGES_WITH_CODE = [page for page in PAGES if texts_of(page, "python")]
 
 
 def test_pages_with_code_are_found():
@@ -151,6 +171,10 @@ def test_pages_with_code_are_found():
     assert guide - names == {"docs/guide/index.md"}
 
 
+# what SHAP asks of matplotlib as it is imported
+@pytest.mark.filterwarnings(
+    "ignore:The set_(bad|over|under) function:PendingDeprecationWarning"
+)
 @pytest.mark.parametrize(
     "page", PAGES_WITH_CODE, ids=lambda page: str(page.relative_to(ROOT))
 )
@@ -158,26 +182,52 @@ def test_page_prints_what_it_shows(page, tmp_path, monkeypatch):
     # blocks share their names, as if pasted one after the other; what a block prints is
     # the text block after it, and a block without one prints nothing
     monkeypatch.chdir(tmp_path)
-    blocks, names = blocks_of(page), {"__name__": "page"}
-    for (language, line, code), following in itertools.pairwise([*blocks, (None,) * 3]):
-        if language != "python":
+    blocks, names, missing = blocks_of(page), {"__name__": "page"}, set()
+    for block, following in itertools.pairwise([*blocks, Block(None, 0, "")]):
+        if block.language != "python":
             continue
-        expected = following[2] if following[0] == "text" else ""
+        absent = {name for name in block.needs if not is_installed(name)}
+        if absent:
+            missing |= absent
+            continue
+        expected = following.text if following.language == "text" else ""
         printed = io.StringIO()
-        source = compile("\n" * line + code, str(page), "exec")
+        source = compile("\n" * block.line + block.text, str(page), "exec")
         with threadpool_limits(1), contextlib.redirect_stdout(printed):
             exec(source, names)
-        assert printed.getvalue() == expected, f"{page.name}, line {line}"
+        assert printed.getvalue() == expected, f"{page.name}, line {block.line}"
     plt.close("all")
+    if missing:  # all other blocks have been run
+        pytest.skip(f"{page.name} has blocks that need {', '.join(sorted(missing))}")
+
+
+def is_installed(name):
+    """Whether a package is there; "sklearn.callback" and its like are looked into."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def test_blocks_need_what_an_extra_installs():
+    extras = tomllib.loads(read(ROOT / "pyproject.toml"))["project"]
+    extras = extras["optional-dependencies"]
+    names = {re.match(r"[\w-]+", line)[0] for line in extras["neighbours"]}
+    of_package = {"imblearn": "imbalanced-learn", "dask_ml": "dask-ml"}
+    needed = {
+        name for page in PAGES for block in blocks_of(page) for name in block.needs
+    }
+    needed -= {"sklearn.callback"}
+    assert needed and {of_package.get(name, name) for name in needed} <= names
 
 
 def test_front_page_installs_as_the_readme_does():
-    (command,) = [t for of, _, t in blocks_of(ROOT / "docs/index.md") if of == "bash"]
+    (command,) = texts_of(ROOT / "docs/index.md", "bash")
     assert readme_blocks("bash")[0].startswith(command.rstrip("\n"))
 
 
 def test_readme_builds_the_site_as_ci_and_contributing_do():
-    (line,) = [text for of, _, text in blocks_of(ROOT / "README.md") if of == "sh"]
+    (line,) = readme_blocks("sh")
     command = line.strip().partition(" && ")[2].removeprefix(".venv/bin/")
     assert command.startswith("python -m sphinx -W")
     for path in (".github/workflows/ci.yml", "docs/CONTRIBUTING.md"):
@@ -209,6 +259,19 @@ def test_page_for_users_of_mlpclassifier_names_all_that_both_have():
     for name, default in defaults.items():
         actual = inspect.signature(MLPClassifier).parameters[name].default
         assert ast.literal_eval(default) == actual, f"MLPClassifier's {name}"
+
+
+def test_the_comparison_names_tests_that_exist():
+    text = read(ROOT / "docs" / "comparison.md")
+    _, others, ours = re.split(r"^\|---.*\n", text, flags=re.M)
+    others = others.partition("\n\n")[0]
+    features = [re.findall(r"^\| (.+?) \|", table, re.M) for table in (others, ours)]
+    assert features[0] == features[1], "each row should say where ours is shown"
+    for row in ours.strip().splitlines():
+        named = re.findall(r"`(tests/\w+\.py)::(\w+)`", row)
+        assert named, row
+        for path, name in named:
+            assert f"\ndef {name}(" in read(ROOT / path), f"{path} has no {name}"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

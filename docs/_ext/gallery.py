@@ -19,6 +19,7 @@ ORDER = [
     "plot_categories",
     "plot_sparse_text",
     "plot_stream",
+    "plot_parquet",
     "plot_callbacks",
     "plot_lbfgs",
     "plot_spline",
@@ -47,6 +48,8 @@ class Strict:
             self.filters = warnings.filters[:]
             warnings.simplefilter("error")
             warnings.filterwarnings("ignore", message=".*Agg is non-interactive")
+            # it takes a second to place one only where the machine is busy
+            warnings.filterwarnings("ignore", message="Creating legend with loc=")
         else:
             self.limits.restore_original_limits()
             warnings.filters[:] = self.filters
