@@ -22,7 +22,8 @@ class ProbabilityMixin:
             Labels from `classes_`.
         """
         fitted = self._stand_in()  # one model throughout, whatever another thread does
-        return fitted.classes_[fitted._predict_rows(X, "most_probable")]
+        best = fitted._predict_rows(X, "most_probable")
+        return fitted.classes_[best]
 
     def predict_proba(self, X):
         """Probability of each class: the members' mean.
