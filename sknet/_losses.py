@@ -268,7 +268,7 @@ def fit_temperature(
     """
     if loss.n_classes == 1:
         return 1.0, 0.0
-    if not np.isfinite(raw).all():
+    if not (np.isfinite(raw.min()) and np.isfinite(raw.max())):  # no array of bools
         return start, np.inf
     weight = weight / weight.max()
     total = float(weight.sum())

@@ -22,8 +22,8 @@ class ProbabilityMixin:
             Labels from `classes_`.
         """
         fitted = self._stand_in()  # one model throughout, whatever another thread does
-        places = fitted._predict_rows(X, "most_probable")
-        return fitted.classes_[places]
+        best = fitted._predict_rows(X, "most_probable")
+        return fitted.classes_[best]
 
     def predict_proba(self, X):
         """Probability of each class: the members' mean.

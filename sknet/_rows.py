@@ -331,12 +331,13 @@ def deal_folds(y, groups, n_folds, class_rank, rng):
         The classes' order of dealing, which must not depend on their names.
     rng : numpy.random.Generator
     """
-    dealt = []
+    dealt = [np.empty(0, np.intp)]
     for label in np.argsort(class_rank):
         members = rng.permutation(np.flatnonzero(groups.label == label))
-        dealt.extend(members if len(members) >= 2 else [])
+        dealt.append(members if len(members) >= 2 else members[:0])
+    dealt = np.concatenate(dealt)
     fold = np.full(len(groups.label), -1, np.intp)
-    fold[np.array(dealt, np.intp)] = np.arange(len(dealt)) % n_folds
+    fold[dealt] = np.arange(len(dealt)) % n_folds
     for label in np.unique(y):
         own = groups.of_row[y == label]
         if (fold[own] == fold[own[0]]).all():
