@@ -92,7 +92,7 @@ def ratios(results, reference="ours"):
     wide = results.pivot_table(
         index=["problem", "repeat"], columns="competitor", values="seconds", sort=False
     )
-    return wide.div(wide[reference], axis=0).drop(columns=reference)
+    return wide.div(wide[reference], axis=0)
 
 
 def draw_ratios(axes, results):
@@ -125,8 +125,7 @@ def draw_growth(axes, results):
     for name, group in results.groupby("name", sort=False):
         size = group["size"] / group["size"].iloc[0]
         axes.plot(size, group.seconds / group.seconds.iloc[0], "o-", label=name, ms=4)
-    sizes = np.array([1, results.groupby("name").size().max()])
-    sizes = np.array([1, 2.0 ** (sizes[1] - 1)])
+    sizes = np.array([1, 2.0 ** (results.groupby("name").size().max() - 1)])
     axes.plot(sizes, sizes, "--", color="0.6", label="slope 1")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=2)

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import sklearn
+from plots import ratios
 from problems import problems
 from threadpoolctl import threadpool_info, threadpool_limits
 from trainers import COMPETITORS, DENSE_ONLY, TWO_THREADS, ours
@@ -100,17 +101,15 @@ def member_trainers():
     }
 
 
-def ratios(results, reference="ours"):
-    """Median, quartiles over turns of each competitor's time over the reference's."""
-    wide = results.pivot_table(
-        index=["problem", "repeat"], columns="competitor", values="seconds", sort=False
-    )
-    over = wide.div(wide[reference], axis=0).groupby("problem", sort=False)
+def summary(results):
+    """Median seconds; median and quartiles over turns of the time over ours."""
+    over = ratios(results).groupby("problem", sort=False)
     quartiles = {
         q: over.quantile(q).stack().rename(f"q{q:g}") for q in (0.25, 0.5, 0.75)
     }
     table = pd.DataFrame(quartiles.values()).T
-    table.insert(0, "seconds", wide.groupby("problem").median().stack())
+    seconds = results.groupby(["problem", "competitor"]).seconds.median()
+    table.insert(0, "seconds", seconds)
     return table.dropna()
 
 
@@ -141,7 +140,7 @@ def main():
     results = pd.DataFrame(rows)
     results.to_csv(options.out, index=False, float_format="%.6g")
     print(environment())
-    print(ratios(results).round(3).to_string())
+    print(summary(results).round(3).to_string())
 
 
 if __name__ == "__main__":

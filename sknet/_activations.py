@@ -1,14 +1,14 @@
 """Hidden-layer activations: forward, backward and slope, side by side.
 
 ``forward(Z)`` overwrites the pre-activation with the activation. ``backward(hidden,
-gradient, mask)`` multiplies ``gradient`` by the derivative, which every activation here
-can express by its own value, so no pre-activation is kept; it may overwrite ``hidden``
-and the boolean scratch array ``mask``, which are not needed any more at that point.
-``slope(hidden, out, mask)`` writes the derivative itself into ``out``.
+gradient)`` multiplies ``gradient`` by the derivative, which every activation here can
+express by its own value, so no pre-activation is kept. ``slope(hidden, out)`` writes the
+derivative itself into ``out``. Both may overwrite ``hidden``, which is not needed any
+more at that point.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,8 @@ Array = NDArray[np.floating]
 
 BLOCK = 32_768  # units worked through at a time: such arrays stay in the cache
 _ZEROS = {np.dtype(t): np.zeros(BLOCK, t) for t in (np.float32, np.float64)}
-_INTEGER: dict[np.dtype, Any] = {  # of the same size
-    np.dtype(np.float32): np.int32,
-    np.dtype(np.float64): np.int64,
-}
+_ONE = {t: np.ones((), t).view(f"i{t.itemsize}") for t in _ZEROS}  # its bits
+_INTEGER = {t: np.dtype(f"i{t.itemsize}") for t in _ZEROS}  # of the same size
 
 
 class Activation(NamedTuple):
@@ -32,8 +30,8 @@ class Activation(NamedTuple):
     """
 
     forward: Callable[[Array], None]
-    backward: Callable[[Array, Array, NDArray[np.bool_]], None]
-    slope: Callable[[Array, Array, NDArray[np.bool_]], None]
+    backward: Callable[[Array, Array], None]
+    slope: Callable[[Array, Array], None]
     start_variance: Callable[[int, int], float]
 
 
@@ -59,32 +57,39 @@ def _relu(Z: Array) -> None:
         np.maximum(part, zeros[: len(part)], out=part)
 
 
-def _relu_backward(hidden: Array, gradient: Array, mask: NDArray[np.bool_]) -> None:
-    # no cast of booleans: the sign bit of -bits, drawn over all bits, is hidden > 0
-    integer = _INTEGER[hidden.dtype]
-    bits = hidden.view(integer)
+def _all_bits_if_positive(hidden: Array) -> Array:
+    """Overwrite with all bits set where a value is positive, none where it is +0.
+
+    The sign bit of the negated bits, drawn over all of them: no cast of booleans.
+    """
+    bits = hidden.view(_INTEGER[hidden.dtype])
     np.negative(bits, out=bits)
     np.right_shift(bits, 8 * bits.itemsize - 1, out=bits)
-    of_gradient = gradient.view(integer)
+    return bits
+
+
+def _relu_backward(hidden: Array, gradient: Array) -> None:
+    bits = _all_bits_if_positive(hidden)
+    of_gradient = gradient.view(bits.dtype)
     np.bitwise_and(of_gradient, bits, out=of_gradient)
 
 
-def _relu_slope(hidden: Array, out: Array, mask: NDArray[np.bool_]) -> None:
-    np.greater(hidden, 0, out=mask)
-    np.copyto(out, mask)
+def _relu_slope(hidden: Array, out: Array) -> None:
+    bits = _all_bits_if_positive(hidden)
+    np.bitwise_and(bits, _ONE[out.dtype], out=out.view(bits.dtype))
 
 
 def _tanh(Z: Array) -> None:
     np.tanh(Z, out=Z)
 
 
-def _tanh_backward(hidden: Array, gradient: Array, mask: NDArray[np.bool_]) -> None:
+def _tanh_backward(hidden: Array, gradient: Array) -> None:
     np.multiply(hidden, hidden, out=hidden)
     np.subtract(1, hidden, out=hidden)
     gradient *= hidden
 
 
-def _tanh_slope(hidden: Array, out: Array, mask: NDArray[np.bool_]) -> None:
+def _tanh_slope(hidden: Array, out: Array) -> None:
     np.multiply(hidden, hidden, out=out)
     np.subtract(1, out, out=out)
 
@@ -93,13 +98,13 @@ def _logistic(Z: Array) -> None:
     expit(Z, out=Z)
 
 
-def _logistic_backward(hidden: Array, gradient: Array, mask: NDArray[np.bool_]) -> None:
+def _logistic_backward(hidden: Array, gradient: Array) -> None:
     gradient *= hidden
     np.subtract(1, hidden, out=hidden)
     gradient *= hidden
 
 
-def _logistic_slope(hidden: Array, out: Array, mask: NDArray[np.bool_]) -> None:
+def _logistic_slope(hidden: Array, out: Array) -> None:
     np.subtract(1, hidden, out=out)
     out *= hidden
 
@@ -108,11 +113,11 @@ def _identity(Z: Array) -> None:
     return None
 
 
-def _identity_backward(hidden: Array, gradient: Array, mask: NDArray[np.bool_]) -> None:
+def _identity_backward(hidden: Array, gradient: Array) -> None:
     return None
 
 
-def _identity_slope(hidden: Array, out: Array, mask: NDArray[np.bool_]) -> None:
+def _identity_slope(hidden: Array, out: Array) -> None:
     out.fill(1)
 
 

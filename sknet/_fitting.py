@@ -100,14 +100,15 @@ def partial_fit(settings, labelled, classes, previous, callbacks):
     session = Session(settings, classes, labelled.X, previous, stream=True)
     exponent = session.state.get("weight_exponent")
     labelled, session.weight_exponent = in_reach(labelled, exponent)
-    prepared = prepare_batch(
-        settings,
-        labelled,
-        classes,
-        statistics=session.statistics,
-        sizes=session.sizes,
-        seen=session.state.get("seen") and Seen(*session.state["seen"]),
-    )
+    with threads_for(0):
+        prepared = prepare_batch(
+            settings,
+            labelled,
+            classes,
+            statistics=session.statistics,
+            sizes=session.sizes,
+            seen=session.state.get("seen") and Seen(*session.state["seen"]),
+        )
     session.bind(prepared)
     begin = partial(callbacks.begin, "partial_fit")
     with threads_for(_largest_product(session)):

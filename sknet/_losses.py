@@ -25,7 +25,10 @@ LARGEST = {np.dtype(np.float32): isamax, np.dtype(np.float64): idamax}  # its po
 
 
 def _is_ordinary(raw: Array, limit: float) -> bool:
-    """Whether exp needs no care: no logit is beyond the limit, nor are all NaN."""
+    """Whether exp needs no care: no logit is beyond the limit.
+
+    A NaN may pass unseen. Then the loss is NaN in any case.
+    """
     flat = raw.reshape(-1)
     return bool(abs(flat[LARGEST[flat.dtype](flat)]) < limit)
 
@@ -97,10 +100,6 @@ class SigmoidCrossEntropy:
         expit(-raw[:, :, 0]).mean(axis=0, out=proba[:, 0])
         expit(raw[:, :, 0]).mean(axis=0, out=proba[:, 1])
         return proba
-
-    def most_probable(self, raw: Array) -> NDArray[np.intp]:
-        """Index (n,) of each row's class of the highest probability."""
-        return self.mean_proba(raw).argmax(axis=1)
 
     def log_mean_proba(self, raw: Array) -> Array:
         """Logarithm (n, 2) of the members' averaged probabilities, always finite."""
@@ -206,10 +205,6 @@ class SoftmaxCrossEntropy:
         np.exp(proba, out=proba)
         proba /= np.add.reduce(proba, axis=2, keepdims=True)
         return proba[0] if len(proba) == 1 else proba.mean(axis=0)
-
-    def most_probable(self, raw: Array) -> NDArray[np.intp]:
-        """Index (n,) of each row's class of the highest probability."""
-        return self.mean_proba(raw).argmax(axis=1)
 
     def log_mean_proba(self, raw: Array) -> Array:
         """Logarithm (n, o) of the members' averaged probabilities, always finite."""

@@ -103,7 +103,6 @@ class Block(NamedTuple):
     d_flat: Array  # (m * k * h,)
     d_by_member: Array  # (m, k, h)
     d_raw: Array  # (m, k, o)
-    mask: NDArray[np.bool_]  # (m * k * h,)
     keep: Array  # (m, 1, h); empty without dropout
 
 
@@ -146,13 +145,12 @@ class Workspace:
         self.dropped_back = alone(by_member[0].transpose(0, 2, 1))  # (k, h, n)
         self.raw_by_member, self.d_raw_by_member = alone(self.raw), alone(self.d_raw)
         rows = max(1, BLOCK // (k * h))
-        mask = np.empty(min(n, rows) * k * h, np.bool_)
         self.blocks = [
-            self._block(slice(start, min(start + rows, n)), k, h, mask)
+            self._block(slice(start, min(start + rows, n)), k, h)
             for start in range(0, n, rows)
         ]
 
-    def _block(self, part: slice, k: int, h: int, mask: NDArray[np.bool_]) -> Block:
+    def _block(self, part: slice, k: int, h: int) -> Block:
         hidden, d_hidden = self.hidden[part], self.d_hidden[part]
         return Block(
             hidden.reshape(-1),
@@ -161,7 +159,6 @@ class Workspace:
             d_hidden.reshape(-1),
             d_hidden.reshape(-1, k, h),
             self.d_raw.transpose(1, 0, 2)[part],
-            mask[: hidden.size],
             self.keep[part],
         )
 
@@ -338,7 +335,7 @@ class TwoLayerNetwork:
                 np.multiply(block.d_raw, self._W2_row, out=block.d_by_member)
             if self.dropout:
                 np.multiply(block.d_by_member, block.keep, out=block.d_by_member)
-            self.activation.backward(block.hidden_flat, block.d_flat, block.mask)
+            self.activation.backward(block.hidden_flat, block.d_flat)
         if isinstance(X, np.ndarray):
             X.T.dot(work.d_hidden, grads.first)  # (d + 1, n) @ (n, k * h)
         else:
@@ -354,7 +351,7 @@ class TwoLayerNetwork:
         So the outer product of d and w is not needed: the few inputs are weighted by d.
         """
         for block in work.blocks:
-            self.activation.slope(block.hidden_flat, block.d_flat, block.mask)
+            self.activation.slope(block.hidden_flat, block.d_flat)
             if self.dropout:
                 np.multiply(block.d_by_member, block.keep, out=block.d_by_member)
         if work.weighted_inputs.shape != X.shape:

@@ -1,5 +1,7 @@
 """The predictions of a fitted estimator: checks, then logits, block by block."""
 
+from functools import partial
+
 from sklearn.utils.validation import check_is_fitted
 
 from sknet import _objects, _validation
@@ -22,7 +24,7 @@ class ProbabilityMixin:
             Labels from `classes_`.
         """
         fitted = self._stand_in()  # one model throughout, whatever another thread does
-        best = fitted._predict_rows(X, "most_probable")
+        best = fitted._predict_rows(X, _most_probable)
         return fitted.classes_[best]
 
     def predict_proba(self, X):
@@ -37,7 +39,7 @@ class ProbabilityMixin:
         p : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`; float32 if `fit` was given float32.
         """
-        return self._stand_in()._predict_rows(X, "mean_proba")
+        return self._stand_in()._predict_rows(X, lambda loss, raw: loss.mean_proba(raw))
 
     def predict_log_proba(self, X):
         """Logarithm of `predict_proba`, computed from the logits: finite always.
@@ -51,7 +53,9 @@ class ProbabilityMixin:
         log_p : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`.
         """
-        return self._stand_in()._predict_rows(X, "log_mean_proba")
+        return self._stand_in()._predict_rows(
+            X, lambda loss, raw: loss.log_mean_proba(raw)
+        )
 
     def decision_function(self, X):
         """Logit of the second class's probability, or the logarithm of each class's.
@@ -65,15 +69,15 @@ class ProbabilityMixin:
         score : ndarray of shape (n_samples,) or (n_samples, n_classes)
             For two classes, positive where the second is more probable.
         """
-        return self._stand_in()._predict_rows(X, "decision")
+        return self._stand_in()._predict_rows(X, lambda loss, raw: loss.decision(raw))
 
     def _predict_rows(self, X, reduction):
-        """Rows of logits through one of the loss's maps, block by block."""
+        """Apply ``reduction(loss, raw)`` to the logits, block by block."""
         if not self.__sklearn_is_fitted__():
             check_is_fitted(self)  # finds the words
         X = _validation.check_X(self, X, reset=False)
         network, standardizer = _objects.fitted_network(vars(self))
-        reduce = getattr(network.loss, reduction)
+        reduce = partial(reduction, network.loss)
         return predict_rows(network, standardizer, X, reduce, self.temperature_)
 
     def _stand_in(self):
@@ -81,3 +85,8 @@ class ProbabilityMixin:
         other = object.__new__(type(self))
         vars(other).update(vars(self))
         return other
+
+
+def _most_probable(loss, raw):
+    """Index (n,) of each row's class of the highest probability."""
+    return loss.mean_proba(raw).argmax(axis=1)

@@ -12,9 +12,7 @@ from sknet._network import Shape, TwoLayerNetwork
 from sknet._objects import ACTIVATIONS, Sizes, columns_to_split, loss_for, split_of
 from sknet._standardizer import Standardizer, working_dtype
 
-LARGEST_PENALTY = (
-    1e100  # no weight is left long before; the gradient's square is finite
-)
+LARGEST_PENALTY = 1e100  # no weight is left long before; its square is finite
 
 
 class Session:

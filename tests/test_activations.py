@@ -39,13 +39,25 @@ def test_backward_is_the_derivative(name):
     slope = (formula(Z + step) - formula(Z - step)) / (2 * step)
     hidden, gradient = Z.copy(), np.full_like(Z, 3.0)
     activation.forward(hidden)
-    activation.backward(hidden, gradient, np.empty(Z.shape, bool))
+    activation.backward(hidden, gradient)
     np.testing.assert_allclose(gradient, 3 * slope, rtol=1e-8, atol=1e-9)
 
     hidden, out = Z.copy(), np.full_like(Z, np.nan)
     activation.forward(hidden)
-    activation.slope(hidden, out, np.empty(Z.shape, bool))
+    activation.slope(hidden, out)
     np.testing.assert_allclose(out, slope, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_relu_is_flat_at_zeros_of_either_sign_and_steep_above(dtype):
+    tiny = np.finfo(dtype).smallest_subnormal
+    Z = np.array([0.0, -0.0, tiny, -tiny, 1e30, -1e30, np.inf] * 9, dtype)
+    expected = np.array([0, 0, 1, 0, 1, 0, 1] * 9, dtype)
+    for function, start in ((RELU.backward, 1.0), (RELU.slope, np.nan)):
+        hidden, out = Z.copy(), np.full_like(Z, start)
+        RELU.forward(hidden)
+        function(hidden, out)
+        np.testing.assert_array_equal(out, expected)
 
 
 @pytest.mark.parametrize("name", FORMULAS)
