@@ -2,7 +2,7 @@
 
 ``forward(Z)`` overwrites the pre-activation with the activation. ``backward(hidden,
 gradient)`` multiplies ``gradient`` by the derivative, which every activation here can
-express by its own value, so no pre-activation is kept. ``slope(hidden, out)`` writes the
+express by its own value: no pre-activation is kept. ``slope(hidden, out)`` writes the
 derivative itself into ``out``. Both may overwrite ``hidden``, which is not needed any
 more at that point.
 """
