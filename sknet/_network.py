@@ -106,6 +106,17 @@ class Block(NamedTuple):
     keep: Array  # (m, 1, h); empty without dropout
 
 
+class Operands(NamedTuple):
+    """Views of the parameters as training's products take them, and which it takes."""
+
+    first: Array  # (d + 1, k * h)
+    W2: Array  # (k, h, o), or (h, o) of one member
+    W2_back: Array  # (k, o, h), or (o, h) of one member
+    W2_row: Array  # (o, k, h)
+    multiply: Callable[[Array, Array, Array], object]
+    few_inputs: bool  # the way of _backward_few_inputs
+
+
 class Gradients(NamedTuple):
     """Views of the flat gradient, as the products write to them."""
 
@@ -203,20 +214,21 @@ class TwoLayerNetwork:
         self.dropout = dropout
         self.input_dropout = input_dropout
         self._layers = shape.views(self.params)
-        self._first = shape.first_layer(self.params)
-        W2 = self._layers.W2
-        self._W2 = alone(W2)
-        self._W2_back = alone(W2.transpose(0, 2, 1))  # (k, o, h)
-        self._W2_row = W2.transpose(2, 0, 1)  # (o, k, h)
-        self._few_inputs = (
-            shape.n_members == shape.n_outputs == 1
-            and shape.n_inputs <= 2 * shape.n_hidden
-        )
-        # of matrices, or of stacks of them; for small ones matmul's own work counts
-        self._multiply: Callable[[Array, Array, Array], object] = (
-            np.ndarray.dot if shape.n_members == 1 else np.matmul
-        )
         self._workspaces: dict[int, Workspace] = {}
+
+    @cached_property
+    def _operands(self) -> "Operands":
+        W2 = self._layers.W2
+        d, h, o, k = self.shape
+        return Operands(
+            self.shape.first_layer(self.params),
+            alone(W2),
+            alone(W2.transpose(0, 2, 1)),
+            W2.transpose(2, 0, 1),
+            # of matrices, or of stacks of them; for small ones matmul's own work counts
+            np.ndarray.dot if k == 1 else np.matmul,
+            k == o == 1 and d <= 2 * h,
+        )
 
     @cached_property
     def grads(self) -> Array:
@@ -303,12 +315,13 @@ class TwoLayerNetwork:
         k, n, 1); ``rng`` draws the dropout masks; ``input_dropout`` overwrites X. The
         logits stay readable in ``workspace(n).raw`` until the next call.
         """
-        b2, grads = self._layers.b2, self._gradients
+        b2, operands, grads = self._layers.b2, self._operands, self._gradients
+        multiply = operands.multiply
         work = self.workspace(X.shape[0])
         if self.input_dropout:
             self._drop_inputs(X, work, rng)
         if isinstance(X, np.ndarray):
-            X.dot(self._first, work.hidden)  # (n, d + 1) @ (d + 1, k * h)
+            X.dot(operands.first, work.hidden)  # (n, d + 1) @ (d + 1, k * h)
         else:
             np.add(X @ self._layers.W1, self._layers.b1, out=work.hidden)
         if self.dropout:
@@ -318,21 +331,21 @@ class TwoLayerNetwork:
             if self.dropout:
                 np.multiply(block.hidden_by_member, block.keep, out=block.dropped)
         # (k, n, h) @ (k, h, o)
-        self._multiply(work.dropped_by_member, self._W2, work.raw_by_member)
+        multiply(work.dropped_by_member, operands.W2, work.raw_by_member)
         np.add(work.raw, b2, out=work.raw)
         loss = self.loss.loss_gradient(work.raw, y, weight, work.d_raw, work.of_loss)
 
-        self._multiply(work.dropped_back, work.d_raw_by_member, grads.W2)
-        self._multiply(work.ones, work.d_raw_by_member, grads.b2)
-        if self._few_inputs and isinstance(X, np.ndarray):
+        multiply(work.dropped_back, work.d_raw_by_member, grads.W2)
+        multiply(work.ones, work.d_raw_by_member, grads.b2)
+        if operands.few_inputs and isinstance(X, np.ndarray):
             self._backward_few_inputs(X, work, grads)
             return loss
         one_output = self.shape.n_outputs == 1
         if not one_output:
-            self._multiply(work.d_raw_by_member, self._W2_back, work.d_hidden_by_member)
+            multiply(work.d_raw_by_member, operands.W2_back, work.d_hidden_by_member)
         for block in work.blocks:
             if one_output:  # an outer product: broadcasting beats matmul
-                np.multiply(block.d_raw, self._W2_row, out=block.d_by_member)
+                np.multiply(block.d_raw, operands.W2_row, out=block.d_by_member)
             if self.dropout:
                 np.multiply(block.d_by_member, block.keep, out=block.d_by_member)
             self.activation.backward(block.hidden_flat, block.d_flat)
@@ -358,7 +371,7 @@ class TwoLayerNetwork:
             work.weighted_inputs = np.empty_like(X)
         np.multiply(X, work.d_raw[0], out=work.weighted_inputs)
         work.weighted_inputs.T.dot(work.d_hidden, grads.first)
-        np.multiply(grads.first, self._W2_row[0, 0], out=grads.first)
+        np.multiply(grads.first, self._operands.W2_row[0, 0], out=grads.first)
 
     def _drop_inputs(
         self, X: Inputs, work: Workspace, rng: np.random.Generator | None
