@@ -148,7 +148,12 @@ def tab(browser):
     page = context.new_page()
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.on("requestfailed", lambda request: page.errors.append(request.url))
+    # the search fetches what it found, and leaving for a result stops what is underway
+    page.on(
+        "requestfailed",
+        lambda request: request.failure == "net::ERR_ABORTED"
+        or page.errors.append(request.url),
+    )
     page.on(
         "response",
         lambda response: response.ok or page.errors.append(response.url),
