@@ -97,13 +97,12 @@ def distinct_rows(X, y, sample_weight):
     """
     rows = np.flatnonzero(sample_weight > 0)
     hashes = row_hash(X, rows)
-    order = np.argsort(hashes)
-    _order_ties(order, hashes, y[rows], sample_weight[rows])
+    order = _order_by_hash(hashes, rows, y, sample_weight)
     rows, hashes = rows[order], hashes[order]
     weight = sample_weight[rows]
 
-    same = (hashes[1:] == hashes[:-1]) & (y[rows[1:]] == y[rows[:-1]])
-    repeats = np.flatnonzero(same) + 1
+    repeats = np.flatnonzero(hashes[1:] == hashes[:-1]) + 1
+    repeats = repeats[y[rows[repeats]] == y[rows[repeats - 1]]]
     repeats = repeats[_equal_rows(X, rows[repeats], rows[repeats - 1])]
     if len(repeats) == 0:
         return DistinctRows(rows, weight, hashes)
@@ -113,20 +112,30 @@ def distinct_rows(X, y, sample_weight):
     return DistinctRows(rows[first], np.add.reduceat(weight, first), hashes[first])
 
 
-def _order_ties(order, hashes, y, weight):
-    """Order rows of one hash by label and weight, in place in ``order``.
+def _order_by_hash(hashes, rows, y, sample_weight):
+    """Order (n,) of the rows by hash; those of one hash by label and weight.
 
     By weight, so that sums of weights do not depend on the caller's order either.
+    Sorting is faster than argsort: positions stand in the hashes' low bits, and what
+    then is equal in the high ones is sorted once more.
     """
-    by_hash = hashes[order]
-    same = by_hash[1:] == by_hash[:-1]
-    if not same.any():
-        return
-    tied = np.zeros(len(order), dtype=bool)
-    tied[1:] = same
-    tied[:-1] |= same
-    part = order[tied]
-    order[tied] = part[np.lexsort((weight[part], y[part], hashes[part]))]
+    n = len(hashes)
+    low_bits = np.uint64((1 << (n - 1).bit_length()) - 1)
+    packed = hashes & ~low_bits
+    packed |= np.arange(n, dtype=np.uint64)
+    packed.sort()
+    same = (packed[1:] ^ packed[:-1]) <= low_bits
+    packed &= low_bits
+    order = packed.astype(np.intp)
+    if same.any():
+        tied = np.zeros(n, dtype=bool)
+        tied[1:] = same
+        tied[:-1] |= same
+        part = order[tied]
+        of_part = rows[part]
+        keys = sample_weight[of_part], y[of_part], hashes[part]
+        order[tied] = part[np.lexsort(keys)]
+    return order
 
 
 def _equal_rows(X, left, right):

@@ -315,10 +315,13 @@ def encode(labelled, known, name="y"):
         The classes of an earlier fit; None takes those of the rows of positive weight.
     """
     kept = labelled.sample_weight > 0
+    y = labelled.y if kept.all() else labelled.y[kept]
     if known is None:
-        classes, kept_codes = encode_new(labelled.y[kept])
+        classes, kept_codes = encode_new(y)
     else:
-        classes, kept_codes = known, encode_known(labelled.y[kept], known, name)
+        classes, kept_codes = known, encode_known(y, known, name)
+    if len(y) == len(kept):
+        return classes, labelled._replace(y=kept_codes)
     codes = np.zeros(len(kept), np.intp)  # rows of weight zero are dropped later
     codes[kept] = kept_codes
     return classes, labelled._replace(y=codes)

@@ -151,8 +151,9 @@ def tab(browser):
     # the search fetches what it found, and leaving for a result stops what is underway
     page.on(
         "requestfailed",
-        lambda request: request.failure == "net::ERR_ABORTED"
-        or page.errors.append(request.url),
+        lambda request: (
+            request.failure == "net::ERR_ABORTED" or page.errors.append(request.url)
+        ),
     )
     page.on(
         "response",
