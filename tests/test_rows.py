@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from sknet._columns import column_statistics
 from sknet._rows import (
     Groups,
+    _order_by_hash,
     canonical_order,
     deal_folds,
     distinct_rows,
@@ -109,6 +110,20 @@ def test_rows_of_equal_hash_are_compared(rng, monkeypatch):
     assert weight.sum() == 20
     merged = {tuple(row) for row in np.column_stack([X, y])[rows]}
     assert len(merged) == 10
+
+
+@pytest.mark.parametrize("n", [1, 2, 255, 256, 257, 3_000])
+def test_order_by_hash_is_that_of_all_bits_then_label_then_weight(rng, n):
+    """Also where the high bits agree, in whose low ones the positions stand."""
+    high = rng.integers(0, 5, size=n, dtype=np.uint64) << np.uint64(62)
+    hashes = high | rng.integers(0, max(2, n // 3), size=n, dtype=np.uint64)
+    y = rng.integers(0, 3, size=n + 7)
+    weight = rng.integers(1, 4, size=n + 7) / 2
+    rows = rng.permutation(n + 7)[:n]
+    order = _order_by_hash(hashes, rows, y, weight)
+    keys = list(zip(hashes.tolist(), y[rows], weight[rows], strict=True))
+    assert sorted(order) == list(range(n))
+    assert [keys[i] for i in order] == sorted(keys)
 
 
 def test_order_survives_new_units_turned_columns_and_shuffling(rng):
