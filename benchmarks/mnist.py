@@ -4,8 +4,9 @@
     python benchmarks/mnist.py                     # from OpenML, needs the network
 
 The record of the literature for this network is 1.6 % (800 hidden units, cross-entropy;
-Simard, Steinkraus and Platt 2003). All rows are trained on for a fixed number of
-epochs; the test rows are looked at once, at the end.
+Simard, Steinkraus and Platt 2003). The settings were chosen on 10,000 of the training
+rows. All 60,000 are trained on here, for a fixed number of epochs; the test rows are
+looked at once, at the end.
 """
 
 import argparse
@@ -23,8 +24,10 @@ SETTINGS = {
     "n_estimators": 2,
     "dropout": 0.5,
     "input_dropout": 0.2,
-    "max_iter": 40,
+    "max_iter": 80,
     "learning_rate_init": 0.002,
+    "alpha": 0.1,
+    "scaling_layer": False,
     "early_stopping": False,
     "standardize": False,  # pixels share a unit, and many are almost never lit
     "random_state": 0,

@@ -249,8 +249,8 @@ def _pyplot(caller):
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(
-            f"{caller} needs matplotlib, which is missing: pip install matplotlib, or "
-            "install sknet with its extra, as sknet[plot]."
+            f"{caller} needs matplotlib, which is missing: install it with "
+            "`pip install matplotlib`."
         ) from error
     return plt
 

@@ -95,6 +95,13 @@ def _parse(scope, model, inputs, custom_parsers=None):
         model, msg="This %(name)s is not fitted yet: call fit before converting it."
     )
     _labels(scope, model)
+    width = _width(inputs[0])
+    if width not in (None, model.n_features_in_):
+        raise ValueError(
+            f"X has {width} columns in the graph, but this {type(model).__name__} was "
+            f"fitted on {model.n_features_in_}: declare its input with a shape of "
+            f"[None, {model.n_features_in_}]."
+        )
     return _parse_sklearn_classifier(scope, model, inputs, custom_parsers)
 
 
@@ -151,6 +158,12 @@ def _labels(scope, clf):
     )
 
 
+def _width(X):
+    """Columns of an input as it is declared; None if that is open."""
+    shape = X.type.shape
+    return shape[1] if len(shape) == 2 and isinstance(shape[1], int) else None
+
+
 def _inputs(node, X, standardizer):
     """Rows of X to network inputs, as ``Standardizer.dense`` does it."""
     from onnx.helper import np_dtype_to_tensor_dtype, tensor_dtype_to_np_dtype
@@ -169,7 +182,12 @@ def _inputs(node, X, standardizer):
     if standardizer.mean is None:
         return cut(cast(X, dtype), RAW_LIMIT, dtype.type)
     mean, factor = standardizer.in_dtype(work)
-    z = node("Mul", node("Sub", cast(X, work), mean), factor)
+    z = cast(X, work)
+    if _width(X) is None:
+        # z itself, or a failure: "Sub" would take a lone column for each of them
+        every = node("Gather", z, _indices(range(len(mean))), axis=1)
+        z = node("Max", z, every)
+    z = node("Mul", node("Sub", z, mean), factor)
     z = cast(cut(z, LIMIT, work.type), dtype)
     if standardizer.split is not None:
         columns = node("Gather", z, _indices(standardizer.split.columns), axis=1)

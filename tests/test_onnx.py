@@ -83,6 +83,26 @@ def assert_graph_agrees(clf, X):
 # --- the estimator alone
 
 
+@pytest.mark.parametrize("settings", [{}, {"split_inputs": False}, {"squash": None}])
+@pytest.mark.parametrize("width", [1, 3, 5, 8])
+def test_rows_of_another_width_are_refused_by_an_open_graph(settings, width):
+    X, y = load_iris(return_X_y=True)
+    clf = quick(**settings).fit(X, y)
+    session = session_of(clf, [("X", FloatTensorType([None, None]))])
+    with pytest.raises(Exception, match=r"Gather|Max|dimension|bounds"):
+        session.run(None, {"X": np.ones((8, width), np.float32)})
+    answer = session.run(None, {"X": X.astype(np.float32)})[1]
+    expected = clf.predict_proba(X.astype(np.float32))
+    assert_allclose(answer, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("width", [1, 3, 5])
+def test_a_declared_width_must_be_that_of_fit(width):
+    clf = quick().fit(*load_iris(return_X_y=True))
+    with pytest.raises(ValueError, match=rf"X has {width} columns .* \[None, 4\]"):
+        session_of(clf, [("X", FloatTensorType([None, width]))])
+
+
 @pytest.mark.parametrize("given", FLOATS)
 @pytest.mark.parametrize("fitted", FLOATS)
 @pytest.mark.parametrize("load", [load_iris, load_breast_cancer])

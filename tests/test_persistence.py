@@ -106,6 +106,18 @@ def test_one_type_must_be_trusted(iris, fit):
 # --- the name of the class
 
 
+@pytest.mark.skipif(
+    not hasattr(TwoLayerClassifier, "set_callbacks"), reason="needs scikit-learn 1.9"
+)
+def test_without_its_callbacks_one_type_is_enough_again(iris):
+    from sklearn.callback import ScoringMonitor
+
+    clf = quick().set_callbacks(ScoringMonitor(scoring="accuracy")).fit(*iris)
+    assert skops.io.get_untrusted_types(data=skops.io.dumps(clf)) != [TRUSTED]
+    clf.set_callbacks()
+    assert skops.io.get_untrusted_types(data=skops.io.dumps(clf)) == [TRUSTED]
+
+
 def test_the_pickle_names_no_private_module(iris):
     clf = quick().partial_fit(*iris, classes=[0, 1, 2])
     assert b"sknet._" not in pickle.dumps(clf)
@@ -140,8 +152,26 @@ def test_another_version_warns_once_and_loads(iris, monkeypatch, dump, load):
     assert_array_equal(loaded.predict_proba(X), clf.predict_proba(X), strict=True)
 
 
-def test_a_model_without_a_version_warns(iris):
-    clf = quick().fit(*iris)
+@ways
+@pytest.mark.parametrize("layout", [None, 1, _persistence.LAYOUT + 1])
+def test_weights_in_another_layout_are_refused(iris, monkeypatch, dump, load, layout):
+    """They would load without a word and predict nonsense."""
+    with monkeypatch.context() as patch:
+        patch.setattr(_persistence, "LAYOUT", layout)
+        saved = dump(quick().fit(*iris))
+    with pytest.raises(ValueError, match=f"in layout {layout}; .* fit it again"):
+        load(saved)
+
+
+def test_a_fitted_model_without_a_layout_is_refused(iris):
+    """So were models saved before layouts had numbers."""
+    loaded = object.__new__(TwoLayerClassifier)
+    with pytest.raises(ValueError, match="an unknown version of sknet in layout None"):
+        loaded.__setstate__(vars(quick().fit(*iris)))
+
+
+def test_a_model_without_a_version_warns():
+    clf = quick()
     loaded = object.__new__(TwoLayerClassifier)
     with pytest.warns(SknetVersionWarning, match="by an unknown version of sknet"):
         loaded.__setstate__(vars(clf))
