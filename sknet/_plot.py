@@ -151,7 +151,7 @@ class LossCurveDisplay:
             best_iter=getattr(estimator, "best_iter_", None),
             # partial_fit of TwoLayerClassifier forgets the first losses, while
             # MLPClassifier with warm_start keeps them and counts the last fit only
-            n_iter=max(getattr(estimator, "n_iter_", 0), len(train_loss)),
+            n_iter=max(_count(estimator), len(train_loss)),
             name=kind if name is None else name,
         )
         return display.plot(
@@ -241,6 +241,12 @@ class LossCurveDisplay:
         if validation is None or np.isnan(validation[at[0]]):
             return "training", train[at[0]]
         return "validation", validation[at[0]]
+
+
+def _count(estimator):
+    """Epochs by ``n_iter_``; 0 if there is none, or an array of several."""
+    n_iter = np.ravel(getattr(estimator, "n_iter_", 0))
+    return int(n_iter[0]) if n_iter.size == 1 else 0
 
 
 def _pyplot(caller):

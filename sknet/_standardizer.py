@@ -217,8 +217,8 @@ class Standardizer:
         """Mean and 1 / scale in ``dtype``, both finite."""
         if dtype not in self._constants:
             assert self.mean is not None and self.scale is not None
-            smallest = 1 / np.finfo(dtype).max
-            factor = 1 / np.maximum(self.scale, 2 * smallest.astype(np.float64))
+            smallest = 1 / float(np.finfo(dtype).max)  # a NumPy number would underflow
+            factor = 1 / np.maximum(self.scale, 2 * smallest)
             self._constants[dtype] = self.mean.astype(dtype), factor.astype(dtype)
         return self._constants[dtype]
 

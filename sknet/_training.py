@@ -426,7 +426,8 @@ def _one_epoch(
         n_seen += len(y)
     if n_seen == 0:
         return None, step
-    if not good.keep():
+    # losses of single steps can be finite and their sum infinite
+    if not (math.isfinite(total) and good.keep()):
         good.restore(optimizer)
         return None, step
     return total / (n_seen * network.shape.n_members), step

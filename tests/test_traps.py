@@ -369,3 +369,31 @@ def test_sparse_rows_are_never_densified():
     clf = TwoLayerClassifier(2, n_estimators=1, max_iter=30, batch_size=64)
     clf.set_params(learning_rate_init=0.05, random_state=0).fit(X, y)
     assert clf.score(X, y) > 0.9
+
+
+@pytest.mark.parametrize("settings", [{}, {"standardize": False}, {"dtype": "float64"}])
+def test_predictions_raise_no_float_error_whatever_the_caller_set(settings):
+    X, y = load_iris(return_X_y=True)
+    clf = TwoLayerClassifier(max_iter=5, random_state=0, **settings).fit(X, y)
+    with np.errstate(all="raise"):
+        proba = clf.predict_proba(X)
+    np.testing.assert_array_equal(proba, clf.predict_proba(X))
+
+
+@pytest.mark.parametrize("rate", [1e150, 2.7e224, 1e300])
+def test_the_loss_curve_is_finite_where_sums_of_losses_would_not_be(rate):
+    X, y = load_iris(return_X_y=True)
+    clf = TwoLayerClassifier(
+        solver="sgd",
+        alpha=1e300,
+        learning_rate_init=rate,
+        standardize=False,
+        dtype="float64",
+        max_iter=5,
+        random_state=0,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clf.fit(X, y)
+    assert np.isfinite(clf.loss_curve_).all()
+    assert np.isfinite(clf.predict_proba(X)).all()
