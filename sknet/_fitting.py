@@ -83,12 +83,10 @@ def fit(settings, labelled, classes, validation, previous, callbacks):
         _reporting.warn_if_in_trouble(
             settings, outcome, prepared.data, held_out, len(classes)
         )
-    attributes = published(session, outcome)
     if settings.store_oof_proba and prepared.fold is None:
         _reporting.warn_no_folds(settings, validation, prepared.sizes.n_estimators)
-    elif settings.store_oof_proba:
-        attributes["oof_proba_"] = _oof_proba(session, outcome, labelled.X)
-    return attributes, _end(task, outcome, attributes)
+    attributes, late = _finish(partial(_attributes, session, outcome, labelled.X))
+    return attributes, _end(task, outcome.interruption or late, attributes)
 
 
 def partial_fit(settings, labelled, classes, previous, callbacks):
@@ -116,7 +114,7 @@ def partial_fit(settings, labelled, classes, previous, callbacks):
     if outcome.n_recoveries:
         _reporting.warn_of_divergence(settings, outcome)
     attributes = published(session, outcome)
-    return attributes, _end(task, outcome, attributes)
+    return attributes, _end(task, outcome.interruption, attributes)
 
 
 def run_stochastic(session, held_out, begin):
@@ -160,7 +158,20 @@ def run_stochastic(session, held_out, begin):
             network.params[:] = monitor.best_params
             optimizer.reset()
     _reporting.stopped(settings.verbose, monitor)
-    return task, outcome(n_recoveries, interruption)
+    result, late = _finish(partial(outcome, n_recoveries))
+    return task, result._replace(interruption=interruption or late)
+
+
+def _finish(call):
+    """What ``call()`` returns, and a Ctrl-C that came meanwhile.
+
+    Training is over by then and must not be lost: what was interrupted is done once
+    more, unless there is a second Ctrl-C.
+    """
+    try:
+        return call(), None
+    except KeyboardInterrupt as error:
+        return call(), error
 
 
 def _outcome(
@@ -170,7 +181,6 @@ def _outcome(
     monitor,
     out_of_fold,
     n_recoveries=0,
-    interruption=None,
 ):
     """What stochastic training leaves behind if it ends now."""
     if out_of_fold is not None and out_of_fold.in_passing is not None:
@@ -187,7 +197,7 @@ def _outcome(
         monitor.history(),
         _temperatures(session, out_of_fold, monitor.best_params),
         n_recoveries,
-        interruption,
+        None,
         session.prepared.fold,
         session.prepared.split,
     )
@@ -213,7 +223,8 @@ def run_lbfgs(session, held_out, begin):
         stop_reason = monitors[-1].stop_reason = "interrupted"
         interruption = error
         _reporting.stopped(settings.verbose, monitors[-1])
-    return task, _joint_outcome(session, monitors, stop_reason, interruption)
+    result, late = _finish(partial(_joint_outcome, session, monitors, stop_reason))
+    return task, result._replace(interruption=interruption or late)
 
 
 def _train_member(session, j, start, monitors, held_out, task):
@@ -236,7 +247,7 @@ def _train_member(session, j, start, monitors, held_out, task):
         )
 
 
-def _joint_outcome(session, monitors, stop_reason=None, interruption=None):
+def _joint_outcome(session, monitors, stop_reason=None):
     """The members as one; those that were not reached are copies of the first."""
     params = np.empty(session.shape.n_params, session.dtype)
     for j in range(session.shape.n_members):
@@ -259,7 +270,7 @@ def _joint_outcome(session, monitors, stop_reason=None, interruption=None):
         history,
         _temperatures(session, out_of_fold, params),
         0,
-        interruption,
+        None,
         prepared.fold,
         prepared.split,
     )
@@ -313,10 +324,10 @@ def _end_member(session, task, monitors):
     )
 
 
-def _end(task, outcome, attributes):
+def _end(task, interruption, attributes):
     """Tell callbacks that all is done; returns an interruption, if there was one."""
-    if outcome.interruption is not None:
-        return outcome.interruption
+    if interruption is not None:
+        return interruption
     try:
         task.end(lambda: attributes, lambda: attributes)
     except KeyboardInterrupt as error:  # what has been learnt is not lost
@@ -324,15 +335,18 @@ def _end(task, outcome, attributes):
     return None
 
 
-def _oof_proba(session, outcome, X):
-    """Out-of-fold probabilities of the caller's rows."""
-    return out_of_fold_proba(
-        session.network(outcome.best_params.astype(session.output_dtype)),
-        session.standardizer_for(session.output_dtype),
-        X,
-        fold_of_rows(X, session.prepared.data.rows, outcome.fold),
-        *outcome.temperatures,
-    )
+def _attributes(session, outcome, X):
+    """Fitted attributes; with out-of-fold probabilities of X's rows if asked for."""
+    attributes = published(session, outcome)
+    if session.settings.store_oof_proba and session.prepared.fold is not None:
+        attributes["oof_proba_"] = out_of_fold_proba(
+            session.network(outcome.best_params.astype(session.output_dtype)),
+            session.standardizer_for(session.output_dtype),
+            X,
+            fold_of_rows(X, session.prepared.data.rows, outcome.fold),
+            *outcome.temperatures,
+        )
+    return attributes
 
 
 def _temperatures(session, out_of_fold, params):

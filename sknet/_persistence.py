@@ -27,18 +27,15 @@ class VersionMixin:
         version, layout = state.pop(STAMP, None), state.pop(LAYOUT_STAMP, None)
         if layout != LAYOUT and "classes_" in state:  # weights would be misread
             raise ValueError(
-                f"This fitted {type(self).__name__} was saved by "
-                f"{_named(version)} in layout {layout}; sknet {__version__} reads "
-                f"layout {LAYOUT}. Load it with the version that saved it, or fit it "
-                "again."
+                f"This fitted {type(self).__name__} was saved by {_named(version)} in "
+                f"layout {layout}; sknet {__version__} reads layout {LAYOUT}. Load it "
+                "with the version that saved it, or fit it again."
             )
         if version != __version__:
             warnings.warn(
-                f"This {type(self).__name__} was saved by "
-                f"{_named(version)} "
-                f"and is loaded by sknet {__version__}, which may predict something "
-                "else or nothing: load it with the version that saved it, or fit it "
-                "again.",
+                f"This {type(self).__name__} was saved by {_named(version)} and is "
+                f"loaded by sknet {__version__}, which may predict something else or "
+                "nothing: load it with the version that saved it, or fit it again.",
                 SknetVersionWarning,
                 stacklevel=2,
             )

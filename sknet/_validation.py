@@ -315,12 +315,13 @@ def encode(labelled, known, name="y"):
         The classes of an earlier fit; None takes those of the rows of positive weight.
     """
     kept = labelled.sample_weight > 0
-    y = labelled.y if kept.all() else labelled.y[kept]
+    every = kept.all()
+    y = labelled.y if every else labelled.y[kept]
     if known is None:
         classes, kept_codes = encode_new(y)
     else:
         classes, kept_codes = known, encode_known(y, known, name)
-    if len(y) == len(kept):
+    if every:
         return classes, labelled._replace(y=kept_codes)
     codes = np.zeros(len(kept), np.intp)  # rows of weight zero are dropped later
     codes[kept] = kept_codes

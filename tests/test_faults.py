@@ -16,7 +16,7 @@ from packaging.version import Version
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
-from sknet import TwoLayerClassifier
+from sknet import TwoLayerClassifier, _fitting
 from sknet._crossfit import OutOfFold
 from sknet._network import TwoLayerNetwork
 from sknet._optimizers import SGD, ScalingLayerAdam
@@ -207,6 +207,34 @@ def test_an_error_in_any_call_of_a_callback_leaves_nothing_in_between(
             assert_consistent(clf, data[0])
         learn(clf, method, data)
         assert_consistent(clf, data[0])
+
+
+@pytest.mark.parametrize(
+    "place", ["temperature_of_mean", "out_of_fold_proba", "published"]
+)
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("n_times", [1, 2])
+def test_an_interrupt_after_the_last_epoch_does_not_lose_the_fit(
+    data, monkeypatch, solver, place, n_times
+):
+    """It is raised in the end; only whoever insists gets no model."""
+    settings = {"solver": solver, "early_stopping": True, "store_oof_proba": True}
+    expected = state(small_net(**settings).fit(*data))
+    whole, left = getattr(_fitting, place), [KeyboardInterrupt("late")] * n_times
+
+    def interrupted(*args, **kwargs):
+        if left:
+            raise left.pop()
+        return whole(*args, **kwargs)
+
+    monkeypatch.setattr(_fitting, place, interrupted)
+    clf = small_net(**settings)
+    with pytest.raises(KeyboardInterrupt, match="late"):
+        clf.fit(*data)
+    if n_times == 1:
+        assert equal(state(clf), expected)
+    else:
+        assert not hasattr(clf, "classes_")
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])

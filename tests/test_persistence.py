@@ -103,9 +103,6 @@ def test_one_type_must_be_trusted(iris, fit):
     assert skops.io.get_untrusted_types(data=saved) == [TRUSTED]
 
 
-# --- the name of the class
-
-
 @pytest.mark.skipif(
     not hasattr(TwoLayerClassifier, "set_callbacks"), reason="needs scikit-learn 1.9"
 )
@@ -116,6 +113,9 @@ def test_without_its_callbacks_one_type_is_enough_again(iris):
     assert skops.io.get_untrusted_types(data=skops.io.dumps(clf)) != [TRUSTED]
     clf.set_callbacks()
     assert skops.io.get_untrusted_types(data=skops.io.dumps(clf)) == [TRUSTED]
+
+
+# --- the name of the class
 
 
 def test_the_pickle_names_no_private_module(iris):

@@ -1,5 +1,6 @@
 """Minibatches, the epoch loop, the monitor, recovery and L-BFGS."""
 
+import itertools
 import math
 import tracemalloc
 
@@ -314,6 +315,19 @@ def test_a_non_finite_step_is_undone_at_half_the_rate(rng, bad):
     assert rates == [0.1, 0.1, 0.05, 0.05]
     # back to the start of the epoch, then two steps at half the rate
     np.testing.assert_allclose(network.params, start - 2 * 0.05)
+
+
+def test_an_epoch_whose_losses_are_finite_but_not_their_sum_is_undone(rng):
+    data = make_dataset(rng)
+    network = make_network(data)
+    n_steps = -(-len(data.rows) // 10)
+    losses = itertools.chain([1e308] * n_steps, itertools.repeat(1.0))
+    network.loss_gradient = lambda *args: next(losses)
+    network.grads[:] = 0.0
+    monitor = Monitor(network.params)
+    assert run(network, data, monitor, size=10, max_iter=2) == 1
+    of_a_member = 1.0 / network.shape.n_members
+    assert monitor.loss_curve == pytest.approx([of_a_member] * 2)
 
 
 def test_hopeless_training_ends_as_diverged_with_the_last_good_weights(rng):

@@ -378,22 +378,3 @@ def test_predictions_raise_no_float_error_whatever_the_caller_set(settings):
     with np.errstate(all="raise"):
         proba = clf.predict_proba(X)
     np.testing.assert_array_equal(proba, clf.predict_proba(X))
-
-
-@pytest.mark.parametrize("rate", [1e150, 2.7e224, 1e300])
-def test_the_loss_curve_is_finite_where_sums_of_losses_would_not_be(rate):
-    X, y = load_iris(return_X_y=True)
-    clf = TwoLayerClassifier(
-        solver="sgd",
-        alpha=1e300,
-        learning_rate_init=rate,
-        standardize=False,
-        dtype="float64",
-        max_iter=5,
-        random_state=0,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        clf.fit(X, y)
-    assert np.isfinite(clf.loss_curve_).all()
-    assert np.isfinite(clf.predict_proba(X)).all()

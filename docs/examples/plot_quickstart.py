@@ -176,7 +176,7 @@ if matplotlib is not None:
     LossCurveDisplay.from_estimator(clf, ax=ax)
     ax.set(ylabel="Log-loss", yscale="log", title="Digits")
     figure.savefig(HERE / "loss_curve.png", dpi=120)
-    print(f"Saved {HERE / 'loss_curve.png'}")
+    print("Saved loss_curve.png beside this script")
 
 # %%
 # A confusion matrix
@@ -190,4 +190,4 @@ if matplotlib is not None:
     ConfusionMatrixDisplay.from_predictions(y_test, predicted, ax=ax, colorbar=False)
     ax.set_title("Digits, rows held out")
     figure.savefig(HERE / "confusion_matrix.png", dpi=120)
-    print(f"Saved {HERE / 'confusion_matrix.png'}")
+    print("Saved confusion_matrix.png beside this script")
