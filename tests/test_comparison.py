@@ -20,6 +20,7 @@ import scipy.sparse as sp
 import sklearn
 import skops.io
 from numpy.testing import assert_allclose
+from packaging.version import Version
 from skl2onnx import to_onnx
 from skl2onnx.common.exceptions import MissingShapeCalculator
 from sklearn.datasets import load_iris
@@ -276,6 +277,12 @@ def test_frames(net, frame):
     table = FRAMES[frame]({name: X[:, i] for i, name in enumerate("abcd")})
     clf = net().fit(table, Y)
     assert clf.predict(table).shape == (150,)
+    if (
+        net is mlp
+        and frame == "polars"
+        and Version("1.9") > Version(sklearn.__version__)
+    ):
+        pytest.skip("scikit-learn before 1.9 finds no names in the newest polars")
     turned = table[["d", "c", "b", "a"]]
     if net is mlp:
         assert [*clf.feature_names_in_] == [*"abcd"]
