@@ -5,16 +5,16 @@ project's metadata. Without either there is no link.
 """
 
 import functools
-import os
 import re
 from importlib import metadata
+from os import environ
 
 VARIABLE = "SKNET_DOCS_URL"
 
 
 def site():
     """The address of the site, ending in a slash; empty if there is none."""
-    address = os.environ.get(VARIABLE) or published_site()
+    address = environ.get(VARIABLE) or published_site()
     return address and address.rstrip("/") + "/"
 
 
