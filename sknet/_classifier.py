@@ -217,8 +217,9 @@ class TwoLayerClassifier(
         Log-loss of the rows not trained on, after each epoch; for folds, at the
         temperature that suits the epoch best. Without dropout the logits of a fold are
         those of the epoch's own passes, and the loss that of the weights on the way.
+        NaN for an epoch without such rows; None once no number is left.
     best_validation_loss_ : float or None
-        Its lowest value.
+        Its lowest value in the last call. None without such rows.
     stop_reason_ : str
         Why training ended: 'max_iter', 'no_improvement', 'converged', 'line_search',
         'diverged', 'callback' or 'interrupted'.

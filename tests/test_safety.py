@@ -38,7 +38,8 @@ FORBIDDEN_MODULES = {
     "tempfile",
     "urllib",
 }
-ALLOWED = {"importlib.metadata"}  # what pip wrote down of the package
+# what pip wrote down of the package, and where the user says that its site is
+ALLOWED = {"importlib.metadata", "os.environ"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "open", "__import__", "input"}
 FORBIDDEN_METHODS = {"system", "popen", "load", "loads", "fromfile", "tofile", "memmap"}
 # an optimizer's load takes a dict of arrays, not a file
@@ -79,6 +80,7 @@ def test_a_module_runs_no_text_and_reads_no_file(path):
         "import pickle",
         "from subprocess import run",
         "import os.path",
+        "from os import system",
         "def f():\n    import urllib.request",
         "eval('1')",
         "run = exec",
