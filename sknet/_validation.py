@@ -99,6 +99,10 @@ def _exactly(constant):
     return (lambda value: value is constant), repr(constant)
 
 
+def _infinity():
+    return (lambda value: isinstance(value, Real) and value == math.inf), "inf"
+
+
 def _instance(kind, words):
     return (lambda value: isinstance(value, kind)), words
 
@@ -135,7 +139,7 @@ RULES = {
     "beta_1": _real(0, 1, "left"),
     "beta_2": _real(0, 1, "left"),
     "epsilon": _real(0, math.inf, "neither"),
-    "n_iter_no_change": _either(_integer(1), (lambda value: value == math.inf, "inf")),
+    "n_iter_no_change": _either(_integer(1), _infinity()),
     "dropout": _either(_one_of("auto"), _real(0, 1, "left")),
     "input_dropout": _real(0, 1, "left"),
     "scaling_layer": _boolean(),
