@@ -1,12 +1,19 @@
 """Random settings: whatever is legal works on tiny data, whatever is not is named.
 
 The settings are drawn from all that the rules in ``_validation`` allow, ends included,
-each fit with its own seed. ``SKNET_TESTS_PROFILE=nightly`` draws ten times as many.
+each fit with its own seed. ``SKNET_TESTS_PROFILE=nightly`` draws ten times as many, and
+others each night: pytest's header names the seed, ``SKNET_TESTS_SEED`` takes it again.
 """
 
+import datetime
+import json
 import math
+import os
 import re
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -156,10 +163,11 @@ def learn_in_every_way(clf, X, y, weight, rng):
 
 
 @pytest.mark.parametrize("part", range(8))
-def test_all_legal_settings_fit(part, long_or_quick):
+def test_all_legal_settings_fit(part, long_or_quick, base_seed):
     """No exception, nothing that is not finite, no warning that is not ours."""
-    for seed in range(long_or_quick(*N_FITS) // 8):
-        rng = np.random.default_rng([part, seed])
+    for number in range(long_or_quick(*N_FITS) // 8):
+        seed = [part, number, base_seed]
+        rng = np.random.default_rng(seed)
         settings, data = random_settings(rng), tiny_problem(rng)
         clf = TwoLayerClassifier(**settings)
         with warnings.catch_warnings(record=True) as caught:
@@ -167,9 +175,9 @@ def test_all_legal_settings_fit(part, long_or_quick):
             try:
                 learn_in_every_way(clf, *data, rng)
             except Exception as error:
-                raise AssertionError(f"seed {[part, seed]}: {settings}") from error
+                raise AssertionError(f"seed {seed}: {settings}") from error
         foreign = [f"{w.message} ({w.filename})" for w in caught if not is_ours(w)]
-        assert not foreign, f"seed {[part, seed]}: {foreign}, {settings}"
+        assert not foreign, f"seed {seed}: {foreign}, {settings}"
 
 
 def is_ours(warning):
@@ -179,6 +187,47 @@ def is_ours(warning):
 def test_all_settings_are_drawn():
     names = TwoLayerClassifier().get_params().keys()
     assert LEGAL.keys() == ILLEGAL.keys() == RULES.keys() == names
+
+
+# --- the seed of a night
+
+TELL = """
+import json, runpy, sys, hypothesis
+header = runpy.run_path(sys.argv[1])["pytest_report_header"]()
+now = hypothesis.settings.default
+print(json.dumps([header, now.max_examples, now.derandomize, now.print_blob]))
+"""
+
+
+def told_by_conftest(**environment):
+    """The header, and what hypothesis goes by, as on a server that sets CI."""
+    other = {k: v for k, v in os.environ.items() if k[:11] != "SKNET_TESTS"}
+    answer = subprocess.run(
+        [sys.executable, "-c", TELL, str(Path(__file__).parent / "conftest.py")],
+        env={**other, "CI": "true", **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(answer.stdout)
+
+
+def test_each_night_has_a_seed_of_its_own_that_the_header_names():
+    days = {f"{datetime.date.today():%Y%m%d}"}
+    header, n_examples, same_ones, says_how = told_by_conftest(
+        SKNET_TESTS_PROFILE="nightly"
+    )
+    days.add(f"{datetime.date.today():%Y%m%d}")  # it may have been midnight
+    assert header.split("SKNET_TESTS_SEED=")[1] in days
+    assert (n_examples, same_ones, says_how) == (600, False, True)
+    header, *_ = told_by_conftest(SKNET_TESTS_PROFILE="nightly", SKNET_TESTS_SEED="7")
+    assert header.endswith("profile nightly, SKNET_TESTS_SEED=7")
+
+
+def test_ordinary_runs_are_all_the_same():
+    header, n_examples, same_ones, _ = told_by_conftest()
+    assert header.endswith("profile quick, SKNET_TESTS_SEED=0")
+    assert (n_examples, same_ones) == (60, True)
 
 
 def is_illegal(name, value):
