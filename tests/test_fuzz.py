@@ -18,6 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
@@ -187,6 +188,35 @@ ILLEGAL = {
 }
 
 
+# legal on their own, but not as the float that is computed with: zero and one
+NEARLY_ZERO = (Fraction(1, 10**400), np.ldexp(np.longdouble(1), -2000))
+NEARLY_ONE = (
+    1 - Fraction(1, 10**400),
+    1 - Fraction(1, 2**60),
+    1 - np.longdouble(2.0**-60),
+)
+MORE_ILLEGAL = {
+    **dict.fromkeys(("learning_rate_init", "epsilon"), NEARLY_ZERO),
+    **dict.fromkeys(("momentum", "beta_1", "beta_2"), NEARLY_ONE),
+    **dict.fromkeys(("dropout", "input_dropout"), NEARLY_ONE),
+    "validation_fraction": (*NEARLY_ZERO, *NEARLY_ONE),
+    # compared with inf these are no bool
+    "n_iter_no_change": (np.array([1, 2]), np.array([math.inf]), pd.NA),
+    # with more digits than Python writes
+    **dict.fromkeys(("alpha", "tol"), (10**5000, -(10**5000))),
+    **dict.fromkeys(("max_iter", "hidden_layer_size", "verbose"), (-(10**5000),)),
+}
+ILLEGAL |= {name: (*ILLEGAL[name], *more) for name, more in MORE_ILLEGAL.items()}
+
+
+def shown(value):
+    """Its repr, if Python does not find it too long."""
+    try:
+        return repr(value)
+    except ValueError:
+        return f"an int of {value.bit_length()} bits"
+
+
 class Untouchable:
     """Data that nobody may look at."""
 
@@ -337,5 +367,5 @@ def test_an_illegal_setting_among_legal_ones_is_named_before_any_work(
             for method in ("fit", "partial_fit"):
                 fault = fault_of_a_refusal(TwoLayerClassifier(**settings), name, method)
                 if fault:
-                    faults.append(f"{name}={value!r} in {method} {fault}")
+                    faults.append(f"{name}={shown(value)} in {method} {fault}")
     assert not faults, "\n".join(sorted(set(faults)))
