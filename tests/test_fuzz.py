@@ -210,9 +210,9 @@ ILLEGAL |= {name: (*ILLEGAL[name], *more) for name, more in MORE_ILLEGAL.items()
 
 
 def shown(value):
-    """Its repr, if Python does not find it too long."""
+    """The beginning of its repr, unless Python finds that too long to write."""
     try:
-        return repr(value)
+        return f"{value!r:.40}"
     except ValueError:
         return f"an int of {value.bit_length()} bits"
 

@@ -73,7 +73,7 @@ BUILTINS = (
     "set slice sorted str sum super tuple type vars zip"
 )
 DUNDERS = (
-    "__all__ __getstate__ __module__ __name__ __new__ __setstate__ "
+    "__all__ __dict__ __getstate__ __module__ __name__ __new__ __setstate__ "
     "__sklearn_is_fitted__ __sklearn_tags__ __version__"
 )
 # of what may be imported, what reads or writes a file or runs something all the same
