@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import sklearn
+from floors import calls
 from plots import ratios
 from problems import problems
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -88,7 +89,7 @@ def measure(name, problem, trainers, repeats):
 
 
 def member_trainers():
-    """Several members of 64 units at once, one member, and as many separate fits."""
+    """Several members of 64 units at once, one member, separate fits, and floors."""
 
     def separate(problem):
         for _ in range(MEMBERS):
@@ -98,6 +99,8 @@ def member_trainers():
         "ours": ours,
         f"{MEMBERS} members": lambda p: ours(p, n_estimators=MEMBERS),
         f"{MEMBERS} separate fits": separate,
+        f"calls, {MEMBERS} members": lambda p: calls(p, MEMBERS),
+        "calls": calls,
     }
 
 

@@ -7,7 +7,7 @@ An adapter returns what it fitted; ``speed.py`` times it.
 import importlib.util
 
 import numpy as np
-import scipy.sparse as sp
+from floors import calls, products
 from sklearn.neural_network import MLPClassifier
 
 from sknet import TwoLayerClassifier
@@ -55,45 +55,13 @@ def mlp_float32(problem):
     return mlp(problem._replace(X=problem.X.astype(np.float32)))
 
 
-def floor(problem):
-    """Only the five matrix products of each step, in buffers made once."""
-    n, d = problem.X.shape
-    n_classes = len(np.unique(problem.y))
-    o, h, m = 1 if n_classes == 2 else n_classes, problem.hidden, min(problem.batch, n)
-    rng = np.random.default_rng(0)
-    X = rng.random((m, d), dtype=np.float32)
-    W1, W2 = rng.random((d, h), dtype=np.float32), rng.random((h, o), dtype=np.float32)
-    H, Z = np.empty((m, h), np.float32), np.empty((m, o), np.float32)
-    dH, dW1, dW2 = np.empty_like(H), np.empty_like(W1), np.empty_like(W2)
-    dZ = rng.random((m, o), dtype=np.float32)
-    for _ in range(problem.epochs * int(np.ceil(n / m))):
-        np.matmul(X, W1, out=H)
-        np.matmul(H, W2, out=Z)
-        np.matmul(H.T, dZ, out=dW2)
-        np.matmul(dZ, W2.T, out=dH)
-        np.matmul(X.T, dH, out=dW1)
-    return dW1
-
-
-def sparse_floor(problem):
-    """The same for sparse rows: three products on float32 batches sliced beforehand."""
-    n, d = problem.X.shape
-    X = problem.X.astype(np.float32)
-    parts = [X[i : i + problem.batch] for i in range(0, n, problem.batch)]
-    W1 = np.ones((d, problem.hidden), np.float32)
-    for _ in range(problem.epochs):
-        for part in parts:
-            H = part @ W1
-            part.T @ H
-    return H
-
-
 COMPETITORS = {
     "ours": ours,
     TWO_THREADS: ours,
     "MLPClassifier": mlp,
     "MLPClassifier, float32": mlp_float32,
-    "floor": lambda p: (sparse_floor if sp.issparse(p.X) else floor)(p),
+    "floor": products,
+    "calls": calls,
 }
 
 if importlib.util.find_spec("torch"):
@@ -145,4 +113,5 @@ if importlib.util.find_spec("skorch"):
 
     COMPETITORS["skorch"] = skorch
 
-DENSE_ONLY = {"torch", "skorch"}  # their sparse layers have no gradient for this
+# sparse layers of the first two have no gradient for this, the last has none at all
+DENSE_ONLY = {"torch", "skorch", "calls"}

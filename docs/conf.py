@@ -5,12 +5,11 @@ fetches the inventories of the packages that the pages refer to, and links to th
 """
 
 import os
-import re
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import sknet
+from sknet._documentation import VARIABLE, site
 
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS / "_ext"))
@@ -96,16 +95,12 @@ sphinx_gallery_conf = {
 
 # --- the site
 
-
-def documentation_url():
-    """The address of the site, from the one place that holds it: pyproject.toml."""
-    urls = metadata.metadata("sknet").get_all("Project-URL")
-    return dict(re.split(r",\s*", url, maxsplit=1) for url in urls)["Documentation"]
-
+html_baseurl = site()  # of the canonical links, none without an address
+# an estimator's table in the gallery links within the site, wherever that is
+os.environ[VARIABLE] = "../"
 
 html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
-html_baseurl = documentation_url()
 toc_object_entries_show_parents = "hide"
 html_title = f"sknet {release}"
 html_static_path = ["_static"]

@@ -8,7 +8,7 @@ call that fails leaves the estimator as it was.
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
-from sknet import _callbacks, _fitting, _objects, _validation
+from sknet import _callbacks, _fitting, _objects, _session, _validation
 from sknet._documentation import DocumentationLinkMixin
 from sknet._persistence import VersionMixin
 from sknet._probabilities import ProbabilityMixin
@@ -217,8 +217,9 @@ class TwoLayerClassifier(
         Log-loss of the rows not trained on, after each epoch; for folds, at the
         temperature that suits the epoch best. Without dropout the logits of a fold are
         those of the epoch's own passes, and the loss that of the weights on the way.
+        NaN for an epoch without such rows; None once no number is left.
     best_validation_loss_ : float or None
-        Its lowest value.
+        Its lowest value in the last call. None without such rows.
     stop_reason_ : str
         Why training ended: 'max_iter', 'no_improvement', 'converged', 'line_search',
         'diverged', 'callback' or 'interrupted'.
@@ -381,7 +382,10 @@ class TwoLayerClassifier(
         )
         if not self.standardize:
             _validation.warn_about_scales(labelled.X)
-        with _callbacks.followed(stand_in, classes, X, y, sample_weight) as callbacks:
+        with (
+            _session.unmoved_by_failure(settings.random_state),
+            _callbacks.followed(stand_in, classes, X, y, sample_weight) as callbacks,
+        ):
             attributes, interruption = _fitting.fit(
                 settings, labelled, classes, validation, previous, callbacks
             )
@@ -431,7 +435,10 @@ class TwoLayerClassifier(
         classes = _validation.classes_of_stream(classes, known)
         classes, labelled = _validation.encode(labelled, classes)
         _validation.check_class_weight(self.class_weight, classes, labelled)
-        with _callbacks.followed(stand_in, classes, X, y, sample_weight) as callbacks:
+        with (
+            _session.unmoved_by_failure(settings.random_state),
+            _callbacks.followed(stand_in, classes, X, y, sample_weight) as callbacks,
+        ):
             attributes, interruption = _fitting.partial_fit(
                 settings, labelled, classes, previous, callbacks
             )
@@ -481,8 +488,8 @@ class TwoLayerClassifier(
         about_X = {
             name: vars(stand_in)[name] for name in seen if hasattr(stand_in, name)
         }
-        if "feature_names_in_" not in about_X:
-            vars(self).pop("feature_names_in_", None)
-        vars(self).update(about_X, classes_=classes, **attributes)
+        others = {n: v for n, v in vars(self).items() if n not in seen}
+        # one assignment: another thread sees the one model or the other
+        self.__dict__ = {**others, **about_X, "classes_": classes, **attributes}
         if interruption is not None:
             raise interruption

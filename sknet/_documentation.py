@@ -1,16 +1,26 @@
 """Where is a public class documented? The links in an estimator's HTML table.
 
-The address of the site stands in one place, the project's metadata.
+They lead to the site at SKNET_DOCS_URL in the environment, else at the address in the
+project's metadata. Without either there is no link.
 """
 
 import functools
 import re
 from importlib import metadata
+from os import environ
+
+VARIABLE = "SKNET_DOCS_URL"
+
+
+def site():
+    """The address of the site, ending in a slash; empty if there is none."""
+    address = environ.get(VARIABLE) or published_site()
+    return address and address.rstrip("/") + "/"
 
 
 @functools.cache
-def site():
-    """The address that pyproject.toml calls "Documentation", ending in a slash.
+def published_site():
+    """The address that pyproject.toml calls "Documentation", if it names one.
 
     Empty where sknet runs from a folder without having been installed.
     """

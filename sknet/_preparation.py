@@ -139,13 +139,11 @@ def prepare(
     if split_rng is not None:
         rank = canonical.class_rank
         out, split = _split(settings, sizes, y, distinct, rank, split_rng)
-        told = settings.asked_to_stop_early  # "auto" means: where it is possible
         if split is None:
-            if told:
+            if settings.asked_to_stop_early:  # "auto" means: where it is possible
                 _warn_no_hold_out()
         elif known_split not in (None, split):
-            if told or known_split:
-                _warn_other_split()
+            _warn_other_split()
             split = None
         elif sizes.n_estimators > 1:
             fold = out

@@ -64,7 +64,7 @@ def progress(session, history):
     validation_curve = _validation_curve(session, history)
     if session.stream:
         curve = curve[-LONGEST_CURVE:]
-        validation_curve = validation_curve and validation_curve[-LONGEST_CURVE:]
+        validation_curve = _recent(validation_curve)
     return {
         "n_iter_": n_before + len(history.loss_curve),
         "best_iter_": n_before + history.best_epoch,
@@ -83,6 +83,12 @@ def _validation_curve(session, history):
         return None
     before = before or [math.nan] * len(old.get("loss_curve_", []))
     return [*before, *(now or [math.nan] * len(history.loss_curve))]
+
+
+def _recent(validation_curve):
+    """The end that a stream keeps; None once all that was validated is forgotten."""
+    end = (validation_curve or [])[-LONGEST_CURVE:]
+    return None if all(map(math.isnan, end)) else end
 
 
 def _best_validation_loss(session, history):

@@ -38,7 +38,7 @@ class DistinctRows(NamedTuple):
 class CanonicalOrder(NamedTuple):
     """An order of the distinct rows, and what else must not depend on the writing."""
 
-    order: np.ndarray  # (n,) positions into the distinct rows
+    order: np.ndarray | slice  # (n,) positions into the distinct rows
     orientation: np.ndarray  # (d,) +1 or -1: which way round a column counts
     class_rank: np.ndarray  # (n_classes,) places of the classes in a fixed order
 
@@ -59,11 +59,14 @@ def _column_constants(n, stream):
 def _bits(values):
     """Bits of float64 entries, mixed so that a product with an odd constant is a hash.
 
-    0.0 and -0.0 are alike. Multiply-shift: what small integers and round numbers have
-    in their high bits alone comes down first, so that a product has it in all bits
-    above. ``row_hash`` mixes the sum of a row's products once more.
+    0.0 and -0.0 are alike. Small integers and round numbers differ in their high bits
+    alone, 1 and -1 in the highest. So these come down, are multiplied up and come down
+    once more: then any two values differ in low bits too, and products with an odd
+    constant in all. Zero stays zero. ``row_hash`` mixes the sum of a row's products.
     """
     bits = (values + 0.0).view(np.uint64)
+    bits ^= bits >> np.uint64(32)
+    bits *= _MIX_1
     bits ^= bits >> np.uint64(32)
     return bits
 
@@ -99,11 +102,16 @@ def distinct_rows(X, y, sample_weight):
     hashes = row_hash(X, rows)
     order = _order_by_hash(hashes, rows, y, sample_weight)
     rows, hashes = rows[order], hashes[order]
-    weight = sample_weight[rows]
 
     repeats = np.flatnonzero(hashes[1:] == hashes[:-1]) + 1
     repeats = repeats[y[rows[repeats]] == y[rows[repeats - 1]]]
-    repeats = repeats[_equal_rows(X, rows[repeats], rows[repeats - 1])]
+    equal = _equal_rows(X, rows[repeats], rows[repeats - 1])
+    if not equal.all():
+        alike = np.flatnonzero(np.isin(hashes, hashes[repeats[~equal]]))
+        rows[alike] = _order_by_content(X, rows[alike], hashes[alike], y, sample_weight)
+        equal = _equal_rows(X, rows[repeats], rows[repeats - 1])
+    repeats = repeats[equal]
+    weight = sample_weight[rows]
     if len(repeats) == 0:
         return DistinctRows(rows, weight, hashes)
     is_first = np.ones(len(rows), dtype=bool)
@@ -136,6 +144,15 @@ def _order_by_hash(hashes, rows, y, sample_weight):
         keys = sample_weight[of_part], y[of_part], hashes[part]
         order[tied] = part[np.lexsort(keys)]
     return order
+
+
+def _order_by_content(X, rows, hashes, y, sample_weight):
+    """These rows by hash, label, x and weight: different x have a hash in common."""
+    x = np.concatenate(
+        [b.toarray() if sp.issparse(b) else b for _, b in float_blocks(X, rows)]
+    )
+    place = np.unique(x, axis=0, return_inverse=True)[1].ravel()
+    return rows[np.lexsort((sample_weight[rows], place, y[rows], hashes))]
 
 
 def _equal_rows(X, left, right):
@@ -176,18 +193,20 @@ def canonical_order(X, distinct, y, n_classes, statistics):
         key = _projection(X, rows, statistics, direction)
         class_rank = _class_rank(key, y, weight, n_classes)
         order = np.argsort(key)
-    else:
+        if (key[order[1:]] == key[order[:-1]]).any():
+            order = np.lexsort((class_rank[y], key))  # dearer, and seldom needed
+        # sorted rows make poor minibatches: a fixed shuffle, which depends on n alone
+        order = order[np.random.default_rng(0).permutation(len(order))]
+    else:  # sorted by hash, which is as good as shuffled
         some = slice(ROWS_TO_RANK_BY)
         if len(np.unique(y[some])) < n_classes:
             some = slice(None)
         projected = _projection(X, rows[some], None, direction)
         class_rank = _class_rank(projected, y[some], weight[some], n_classes)
-        order = np.arange(len(rows))
-    if (key[order[1:]] == key[order[:-1]]).any():
-        order = np.lexsort((class_rank[y], key))  # dearer, and seldom needed
-    # sorted rows make poor minibatches: one fixed shuffle, which depends on n alone
-    fixed = np.random.default_rng(0).permutation(len(order))
-    return CanonicalOrder(order[fixed], direction, class_rank)
+        order = slice(None)
+        if (key[1:] == key[:-1]).any():
+            order = np.lexsort((class_rank[y], key))
+    return CanonicalOrder(order, direction, class_rank)
 
 
 def _class_rank(key, y, weight, n_classes):

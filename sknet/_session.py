@@ -3,6 +3,8 @@
 They are made here; ``_fitting`` lets them work together.
 """
 
+from contextlib import contextmanager
+
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import check_random_state
@@ -131,11 +133,12 @@ class Session:
             prepared.class_rank,
             self._class_log_prior(),
         )
-        if prepared.statistics is not None and not self.stream:
-            # what is the same in all rows says nothing of one in which it is not; a
-            # stream may still bring it
+        if prepared.statistics is not None:
+            # what is the same in all rows says nothing of one in which it is not. A
+            # stream may still bring it, and then it learns, unless nothing else varied
             constant = prepared.statistics.deviation == 0
-            self.shape.views(params).W1[: len(constant)][constant] = 0
+            if not (self.stream and constant.all()):
+                self.shape.views(params).W1[: len(constant)][constant] = 0
         return params
 
     def _class_log_prior(self):
@@ -159,6 +162,25 @@ def seed_of(random_state):
     if random_state is None or isinstance(random_state, np.random.RandomState):
         return int(check_random_state(random_state).randint(2**31 - 1))
     return int(random_state)
+
+
+@contextmanager
+def unmoved_by_failure(random_state):
+    """Put a generator that is a setting back if the fit that drew from it fails."""
+    old = isinstance(random_state, np.random.RandomState)
+    new = isinstance(random_state, np.random.Generator)
+    if old:
+        before = random_state.get_state(legacy=False)
+    elif new:
+        before = random_state.bit_generator.state
+    try:
+        yield
+    except BaseException:
+        if old:
+            random_state.set_state(before)
+        elif new:
+            random_state.bit_generator.state = before
+        raise
 
 
 def streams(seed):

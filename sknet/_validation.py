@@ -35,16 +35,38 @@ def _is_bool(value):
     return isinstance(value, (bool, np.bool_))
 
 
-def _integer(low):
-    def _allows(value):
-        return isinstance(value, Integral) and not _is_bool(value) and value >= low
+def _as_float(number):
+    """The float nearest to a real number; infinity for an int of too many digits."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
-    return _allows, f"an int in the range [{low}, inf)"
+
+def _shown(value):
+    """The value as Python writes it, where Python does."""
+    try:
+        return repr(value)
+    except ValueError:  # there is a limit
+        return "an int of thousands of digits"
+
+
+def _integer(low, high=2**31 - 1):
+    def _allows(value):
+        if not isinstance(value, Integral) or _is_bool(value):
+            return False
+        return low <= value <= high
+
+    until = ", inf)" if high == math.inf else f", {high}]"
+    return _allows, f"an int in the range [{low}{until}"
 
 
 def _real(low, high, closed):
     def _allows(value):
-        if not isinstance(value, Real) or _is_bool(value) or math.isnan(value):
+        if not isinstance(value, Real) or _is_bool(value):
+            return False
+        value = _as_float(value)
+        if math.isnan(value):
             return False
         above = value >= low if closed in ("left", "both") else value > low
         below = value <= high if closed in ("right", "both") else value < high
@@ -98,7 +120,7 @@ RULES = {
     "shuffle": _boolean(),
     "random_state": _either(
         _exactly(None),
-        _integer(0),
+        _integer(0, math.inf),
         _instance(np.random.RandomState, "a numpy RandomState"),
         _instance(np.random.Generator, "a numpy Generator"),
     ),
@@ -143,7 +165,7 @@ def check_settings(estimator):
         if not allows(value):
             raise InvalidParameterError(
                 f"The {name!r} parameter of {type(estimator).__name__} must be {words}."
-                f" Got {value!r} instead."
+                f" Got {_shown(value)} instead."
             )
     return SimpleNamespace(**{name: _plain(v) for name, v in settings.items()})
 
@@ -259,7 +281,7 @@ def check_weights(sample_weight, X, name="sample_weight"):
     if sample_weight is None:
         return np.ones(n)
     if isinstance(sample_weight, Real):
-        sample_weight = np.full(n, float(sample_weight))
+        sample_weight = np.full(n, _as_float(sample_weight))
     weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
     if weight.min() < 0:
         raise ValueError(
@@ -409,10 +431,10 @@ def check_class_weight(class_weight, classes, labelled):
                 f"class_weight has the label {label!r}, which is not among the classes "
                 f"{classes.tolist()[:20]}."
             )
-        if not isinstance(weight, Real) or not 0 <= weight < math.inf:
+        if not isinstance(weight, Real) or not 0 <= _as_float(weight) < math.inf:
             raise ValueError(
                 f"class_weight[{label!r}] must be a float in the range [0, inf). "
-                f"Got {weight!r} instead."
+                f"Got {_shown(weight)} instead."
             )
     factors = class_weights(class_weight, classes, None)
     if not (labelled.sample_weight * factors[labelled.y]).any():

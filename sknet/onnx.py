@@ -25,7 +25,11 @@ ACTIVATION_OPERATORS = {
 }
 
 
-def register():
+# what a graph repeats: a subclass with its own has another answer
+ANSWERS = ("predict", "predict_proba", "decision_function")
+
+
+def register(estimator=TwoLayerClassifier):
     """Teach skl2onnx to convert `TwoLayerClassifier`, alone or inside other estimators.
 
     Call it once in each session, before ``skl2onnx.to_onnx``. Labels must be integers
@@ -38,10 +42,18 @@ def register():
     precision of ``predict_proba``; after a fit to float32 rows, the graph is half as
     large.
 
+    Parameters
+    ----------
+    estimator : type, default=TwoLayerClassifier
+        The class to convert. skl2onnx knows exact classes only: a subclass needs a call
+        of its own, and may do anything but predict in another way.
+
     Raises
     ------
     ImportError
         If skl2onnx is not installed.
+    TypeError
+        If `estimator` is not such a class.
 
     Examples
     --------
@@ -62,6 +74,7 @@ def register():
     >>> bool(np.abs(proba - clf.predict_proba(X)).max() < 1e-6)
     True
     """
+    _check_class(estimator)
     try:
         from skl2onnx import update_registered_converter
         from skl2onnx.common.shape_calculator import (
@@ -73,7 +86,7 @@ def register():
             "`pip install skl2onnx onnxruntime`."
         ) from error
     update_registered_converter(
-        TwoLayerClassifier,
+        estimator,
         "SknetTwoLayerClassifier",
         calculate_linear_classifier_output_shapes,
         _convert,
@@ -85,6 +98,22 @@ def register():
             "raw_scores": [True, False],
         },
     )
+
+
+def _check_class(estimator):
+    """Raise unless it is the class whose answers the graph gives, or inherits them."""
+    if not (isinstance(estimator, type) and issubclass(estimator, TwoLayerClassifier)):
+        raise TypeError(
+            "estimator must be TwoLayerClassifier or a subclass, the class and not an "
+            f"object of it. Got {estimator!r}."
+        )
+    for name in ANSWERS:
+        if getattr(estimator, name) is not getattr(TwoLayerClassifier, name):
+            raise TypeError(
+                f"{estimator.__name__} has a {name} of its own, which the graph would "
+                "not repeat: write a converter for it, and give it to "
+                "skl2onnx.update_registered_converter."
+            )
 
 
 def _parse(scope, model, inputs, custom_parsers=None):

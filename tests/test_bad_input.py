@@ -398,25 +398,35 @@ def test_bad_sample_weight_val_is_named(X, y, spoil, match):
 
 # --- settings
 
-NO_INT = (0, -1, 2.0, True, "3", None, [5], math.nan)
+MANY_DIGITS = 10**400  # no float holds it
+INT = "an int in the range [{}, 2147483647]".format
+NO_INT = (0, -1, 2.0, True, "3", None, [5], math.nan, MANY_DIGITS, 2**31)
 NO_BOOL = (1, 0, "yes", None, 1.0)
 NO_WORD = ("", "Adam", "gelu", None, 1, True, ["relu"])
-NO_FRACTION = (-0.1, 1, 1.0, 2, math.nan, math.inf, "0.5", None, True, 0.5j)
+NO_FRACTION = (
+    *(-0.1, 1, 1.0, 2, math.nan, math.inf, MANY_DIGITS, "0.5", None, True, 0.5j),
+)
 BAD_SETTINGS = {
-    "hidden_layer_size": ("'auto'} or an int in the range [1, inf)", (*NO_INT, (9,))),
-    "n_estimators": ("'auto'} or an int in the range [1, inf)", (*NO_INT, "many")),
+    "hidden_layer_size": ("'auto'} or " + INT(1), (*NO_INT, (9,))),
+    "n_estimators": ("'auto'} or " + INT(1), (*NO_INT, "many")),
     "activation": ("'relu', 'tanh', 'logistic', 'identity'", (*NO_WORD, "softmax")),
     "solver": ("'adam', 'sgd', 'lbfgs'", (*NO_WORD, "rmsprop")),
-    "alpha": ("[0.0, inf)", (-1e-9, -1, math.inf, math.nan, None, "0", False)),
+    "alpha": (
+        "[0.0, inf)",
+        (-1e-9, -1, MANY_DIGITS, -MANY_DIGITS, math.inf, math.nan, None, "0", False),
+    ),
     "batch_size": ("'auto'", (0, -5, 2.5, True, "all", None, math.inf)),
     "learning_rate": ("'cosine', 'constant', 'invscaling'", (*NO_WORD, 0.1)),
-    "learning_rate_init": ("(0.0, inf)", (0, -1.0, math.inf, math.nan, None, True)),
+    "learning_rate_init": (
+        "(0.0, inf)",
+        (0, -1.0, MANY_DIGITS, math.inf, math.nan, None, True),
+    ),
     "power_t": ("[0.0, inf)", (-0.5, math.inf, math.nan, None, "0.5", True)),
-    "max_iter": ("an int in the range [1, inf)", (*NO_INT, math.inf)),
+    "max_iter": (INT(1), (*NO_INT, math.inf)),
     "shuffle": ("a bool", NO_BOOL),
     "random_state": ("a numpy Generator", (-1, 1.0, "0", True, [1])),
     "tol": ("[0.0, inf)", (-1e-4, math.inf, math.nan, None, "1e-4", True)),
-    "verbose": ("an int in the range [0, inf) or a bool", (-1, 1.5, None, "yes")),
+    "verbose": (INT(0) + " or a bool", (-1, 1.5, None, "yes")),
     "warm_start": ("a bool", NO_BOOL),
     "momentum": ("[0.0, 1.0)", NO_FRACTION),
     "nesterovs_momentum": ("a bool", NO_BOOL),
@@ -432,7 +442,7 @@ BAD_SETTINGS = {
     "scaling_layer": ("a bool", NO_BOOL),
     "standardize": ("a bool", NO_BOOL),
     "split_inputs": (r"a str among {'auto'} or a bool", NO_BOOL),
-    "squash": ("None or", (0, 0.0, -3.0, math.inf, math.nan, "3", True)),
+    "squash": ("None or", (0, 0.0, MANY_DIGITS, -3.0, math.inf, math.nan, "3", True)),
     "dtype": ("'float32', 'float64'", ("float16", float, np.float32, None, 32)),
     "class_weight": ("'balanced'", ("balance", 2.0, [1, 2], True)),
 }
@@ -624,6 +634,27 @@ def test_an_error_before_the_first_epoch_is_done_changes_nothing(
     with raises_unharmed(clf, X, None, error), monkeypatch.context() as patch:
         patch.setattr(place, raise_after(0, error))
         learn(X, y)
+
+
+@pytest.mark.parametrize("generator", [np.random.RandomState, np.random.default_rng])
+@pytest.mark.parametrize("kind", ["first fit", "first partial_fit", "fit again"])
+def test_a_generator_is_moved_by_a_fit_but_not_by_one_that_fails(
+    X, y, monkeypatch, kind, generator
+):
+    """The fit that follows is the one that would have been."""
+    (clf, learn), (spared, learn_spared) = learner(kind, X, y), learner(kind, X, y)
+    for each in (clf, spared):
+        each.set_params(random_state=generator(3))
+    with monkeypatch.context() as patch:
+        place = "sknet._preparation.canonical_order"
+        patch.setattr(place, raise_after(0, MemoryError))
+        with pytest.raises(MemoryError):
+            learn(X, y)
+    learn(X, y)
+    learn_spared(X, y)
+    proba = clf.predict_proba(X)
+    assert_array_equal(proba, spared.predict_proba(X))
+    assert (clf.fit(X, y).predict_proba(X) != proba).any()
 
 
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])

@@ -217,6 +217,16 @@ def test_a_warm_start_on_other_rows_is_not_judged_by_rows_it_knows():
     assert kept == clf.best_validation_loss_
 
 
+def test_a_warm_start_after_a_stream_says_that_it_has_no_folds():
+    X, y = problem(n_classes=2)
+    clf = TwoLayerClassifier(warm_start=True, **{**SMALL, "early_stopping": "auto"})
+    clf.partial_fit(X, y, classes=[0, 1])
+    with pytest.warns(UserWarning, match="trained on rows that would be held out"):
+        clf.fit(X, y)
+    assert clf.temperature_ == 1.0
+    clf.set_params(early_stopping=False).fit(X, y)  # asks for none: nothing to say
+
+
 def test_class_weights_count_in_a_given_validation_set():
     X, y = problem(n_classes=2)
     options = {**SMALL, "max_iter": 40, "class_weight": {0: 1, 1: 50}}

@@ -57,7 +57,7 @@ LEGAL = {
     "activation": pick("relu", "tanh", "logistic", "identity"),
     "solver": pick("adam", "sgd", "lbfgs"),
     "alpha": either(pick(0, 0.0, 5e-324, 1e3, 1e300), log_uniform(1e-8, 1e2)),
-    "batch_size": pick("auto", 1, 3, 8, 10_000, 2**40, np.uint8(5)),
+    "batch_size": pick("auto", 1, 3, 8, 10_000, 2**31 - 1, np.uint8(5)),
     "learning_rate": pick("cosine", "constant", "invscaling", "adaptive"),
     "learning_rate_init": either(
         log_uniform(1e-6, 1), log_uniform(1e-300, 1e300), pick(np.float32(0.01), 1)
@@ -79,7 +79,7 @@ LEGAL = {
     "beta_1": pick(0, 0.0, 0.5, 0.9, BELOW_ONE),
     "beta_2": pick(0, 0.0, 0.5, 0.999, BELOW_ONE),
     "epsilon": either(pick(5e-324, 1e-8, 1e300), log_uniform(1e-16, 1)),
-    "n_iter_no_change": pick(1, 2, 8, math.inf, 10**400, np.int64(3)),
+    "n_iter_no_change": pick(1, 2, 8, math.inf, 2**31 - 1, np.int64(3)),
     "dropout": either(pick("auto", 0, 0.5, BELOW_ONE), lambda rng: rng.random()),
     "input_dropout": either(pick(0, 0.0, BELOW_ONE), lambda rng: rng.random()),
     "scaling_layer": BOOL,
@@ -123,8 +123,10 @@ NEGATIVE = (-1, -0.5, -5e-324, -1e300, np.int8(-1), np.int64(-1), np.float32(-0.
 ZERO = (0, 0.0, -0.0, np.int64(0), np.uint8(0), np.float32(0), Fraction(0))
 ONE_UP = (1, 1.0, math.nextafter(1, 2), 1.5, np.int8(1), np.float32(1), 1e300)
 NO_REAL = (None, *NO_NUMBER, *INF, *HUGE, *NEGATIVE)  # nor zero or above
+# more than can be counted to
+MANY = (2**31, 2**40, 2**63, np.int64(2**31), np.uint64(2**63), 10**400, -(10**400))
 NO_COUNT = (
-    *(None, *NO_NUMBER, -math.inf, *NEGATIVE, *ZERO, -(10**400)),
+    *(None, *NO_NUMBER, -math.inf, *NEGATIVE, *ZERO, *MANY),
     *(0.5, 1.0, 2.0, 2.5, 1e300, np.float64(3), np.float32(2), Fraction(3), Decimal(3)),
 )
 NO_BOOL = (
@@ -146,7 +148,7 @@ ILLEGAL = {
     "learning_rate": (*NO_WORD, "relu", 0.01, "optimal", "linear"),
     "learning_rate_init": (*NO_REAL, *ZERO, "auto"),
     "power_t": (*NO_REAL, "auto"),
-    "max_iter": (*NO_COUNT, math.inf, np.float32("inf"), 10**400, "auto"),
+    "max_iter": (*NO_COUNT, math.inf, np.float32("inf"), "auto"),
     "shuffle": (*NO_BOOL, "auto"),
     "random_state": (
         *(*NO_NUMBER, *INF, *NEGATIVE, -(10**400), -WIDE, "auto", np.random),
@@ -154,7 +156,7 @@ ILLEGAL = {
     ),
     "tol": (*NO_REAL, "auto"),
     "verbose": (
-        *(None, *NAN, *INF, *THINGS, *TEXTS, *BOXES, *NEGATIVE, -(10**400), WIDE),
+        *(None, *NAN, *INF, *THINGS, *TEXTS, *BOXES, *NEGATIVE, *MANY, WIDE),
         *(0.0, 0.5, 1.0, np.float32(1), "auto"),
     ),
     "warm_start": (*NO_BOOL, "auto"),
@@ -204,7 +206,7 @@ MORE_ILLEGAL = {
     "n_iter_no_change": (np.array([1, 2]), np.array([math.inf]), pd.NA),
     # with more digits than Python writes
     **dict.fromkeys(("alpha", "tol"), (10**5000, -(10**5000))),
-    **dict.fromkeys(("max_iter", "hidden_layer_size", "verbose"), (-(10**5000),)),
+    **dict.fromkeys(("max_iter", "batch_size", "verbose"), (10**5000, -(10**5000))),
 }
 ILLEGAL |= {name: (*ILLEGAL[name], *more) for name, more in MORE_ILLEGAL.items()}
 

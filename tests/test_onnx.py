@@ -310,6 +310,44 @@ def test_raw_scores_are_the_decision_function(table, n_classes, n_estimators):
     assert_array_equal(labels, clf.predict(table))
 
 
+# --- subclasses
+
+
+class Narrow(TwoLayerClassifier):
+    """A subclass with another default, another fit and the same predictions."""
+
+    def __init__(self, hidden_layer_size=4, *, max_iter=10, random_state=0):
+        super().__init__(
+            hidden_layer_size, max_iter=max_iter, random_state=random_state
+        )
+
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(X, y, sample_weight)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("around", [None, StandardScaler])
+def test_a_subclass_is_converted_once_it_is_registered(table, around, n_classes):
+    sknet.onnx.register(Narrow)
+    clf = Narrow() if around is None else make_pipeline(around(), Narrow())
+    assert_graph_agrees(clf.fit(table, classes_of(table, n_classes)), table)
+    # the class itself is not forgotten
+    assert_graph_agrees(quick().fit(table, classes_of(table, n_classes)), table)
+
+
+@pytest.mark.parametrize("name", ["predict", "predict_proba", "decision_function"])
+def test_a_subclass_that_predicts_in_another_way_is_refused(name):
+    own = type("Own", (TwoLayerClassifier,), {name: lambda self, X: X})
+    with pytest.raises(TypeError, match=f"Own has a {name} of its own, .* write a"):
+        sknet.onnx.register(own)
+
+
+@pytest.mark.parametrize("wrong", [quick(), StandardScaler, "Narrow"], ids=repr)
+def test_only_our_class_can_be_registered(wrong):
+    with pytest.raises(TypeError, match=r"TwoLayerClassifier or a subclass, the class"):
+        sknet.onnx.register(wrong)
+
+
 # --- inside other estimators
 
 

@@ -150,6 +150,30 @@ def test_partial_fit_after_validation_marks_the_training_curve(clf):
     assert labels_of(display.ax_.get_legend())[0] == kept
 
 
+def test_a_stream_that_forgot_what_was_validated_has_no_validation_curve():
+    clf = small_net().fit(X[::2], y[::2], X_val=X[1::2], y_val=y[1::2])
+    last = clf.validation_loss_curve_[-1]
+    for _ in range(99):
+        clf.partial_fit(X, y)
+    assert clf.validation_loss_curve_[0] == last
+    assert np.isnan(clf.validation_loss_curve_[1:]).all()
+    clf.partial_fit(X, y)
+    assert len(clf.loss_curve_) == 100
+    assert clf.validation_loss_curve_ is None
+    display = LossCurveDisplay.from_estimator(clf.partial_fit(X, y))
+    assert clf.validation_loss_curve_ is None
+    assert display.validation_line_ is None
+    assert_array_equal(display.train_line_.get_ydata(), clf.loss_curve_)
+    assert_array_equal(display.best_line_.get_xdata(), [clf.n_iter_])
+
+
+def test_a_validation_curve_without_a_number_is_not_drawn():
+    nothing = np.full(2, np.nan)
+    display = LossCurveDisplay(train_loss=[2.0, 1.0], validation_loss=nothing)
+    assert display.plot().validation_line_ is None
+    assert len(display.ax_.lines) == 1
+
+
 def test_a_validation_curve_of_nan_alone_is_not_drawn():
     display = LossCurveDisplay(train_loss=[2, 1], validation_loss=[np.nan] * 2).plot()
     assert display.validation_line_ is None

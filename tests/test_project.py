@@ -226,6 +226,29 @@ def test_front_page_installs_as_the_readme_does():
     assert readme_blocks("bash")[0].startswith(command.rstrip("\n"))
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_a_newcomer_can_paste_a_fit_a_plot_and_a_search(page):
+    code = "".join(texts_of(ROOT / page, "python"))
+    parts = (".fit(X", "LossCurveDisplay.from_estimator(clf)", "GridSearchCV(clf")
+    places = [code.find(part) for part in parts]
+    assert -1 not in places and places == sorted(places)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_the_newcomers_benchmark_pastes_what_the_page_has(page):
+    path = ROOT / "benchmarks" / "newcomer.py"
+    spec = importlib.util.spec_from_file_location("newcomer", path)
+    newcomer = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(newcomer)
+    found = newcomer.blocks_of(read(ROOT / page))
+    for language in ("bash", "python"):
+        pasted = [block.text for block in found if block.language == language]
+        assert pasted == texts_of(ROOT / page, language)
+    assert [block.shown for block in found if block.shown] == texts_of(
+        ROOT / page, "text"
+    )
+
+
 def test_readme_builds_the_site_as_ci_and_contributing_do():
     (line,) = readme_blocks("sh")
     command = line.strip().partition(" && ")[2].removeprefix(".venv/bin/")
@@ -267,6 +290,12 @@ def test_the_comparison_names_tests_that_exist():
     others = others.partition("\n\n")[0]
     features = [re.findall(r"^\| (.+?) \|", table, re.M) for table in (others, ours)]
     assert features[0] == features[1], "each row should say where ours is shown"
+    tried = read(ROOT / "tests" / "test_comparison.py")
+    for row in others.strip().splitlines():
+        feature, _, *cells = row.strip("| ").split(" | ")
+        linked = all("](https://" in cell for cell in cells)
+        test = f"\ndef test_{feature.replace(' ', '_')}("
+        assert linked or test in tried, f"no test tries the others' {feature}"
     for row in ours.strip().splitlines():
         named = re.findall(r"`(tests/\w+\.py)::(\w+)`", row)
         assert named, row

@@ -257,6 +257,34 @@ def test_a_column_that_never_varied_says_nothing(container, constant):
         np.testing.assert_array_equal(clf.predict_proba(container(wide)), expected)
 
 
+def test_a_column_that_never_varied_in_a_stream_says_nothing():
+    wide = np.column_stack([X, np.full(len(X), 7.0)])
+    clf = TwoLayerClassifier(learning_rate="constant", **SMALL)
+    whole = TwoLayerClassifier(
+        learning_rate="constant", max_iter=4, early_stopping=False, **SMALL
+    )
+    for _ in range(4):
+        clf.partial_fit(wide, Y, classes=[0, 1, 2])
+    whole.fit(wide, Y)
+    expected = clf.predict_proba(wide)
+    for other in (7.0, 8.0, -3.0, 1e9):
+        wide[:, -1] = other
+        np.testing.assert_array_equal(clf.predict_proba(wide), expected)
+        np.testing.assert_allclose(whole.predict_proba(wide), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_a_column_that_varies_late_is_learnt_beside_one_that_always_did(solver):
+    rng = np.random.default_rng(0)
+    wide = np.column_stack([rng.normal(size=150), np.zeros(150)])
+    clf = TwoLayerClassifier(solver=solver, learning_rate="constant", **SMALL)
+    clf.partial_fit(wide[:50], Y[:50] * 0, classes=[0, 1])
+    wide[50:, 1] = Y[50:] == 1
+    for _ in range(40):
+        clf.partial_fit(wide, Y == 1)
+    assert clf.score(wide, Y == 1) == 1.0
+
+
 def test_a_column_that_varies_from_the_second_batch_on_is_learnt():
     late = np.where(np.arange(150)[:, np.newaxis] < 50, 0.0, Y[:, np.newaxis] == 1)
     clf = TwoLayerClassifier(learning_rate="constant", **SMALL)

@@ -1,9 +1,12 @@
 """The estimator as HTML: all settings, all fitted attributes, and links to our site."""
 
 import re
+import tomllib
 import warnings
+from email.message import Message
 from html.parser import HTMLParser
 from importlib import metadata
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -17,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sknet import TwoLayerClassifier, _documentation
 
+ROOT = Path(__file__).resolve().parents[1]
 SKLEARN = Version(Version(sklearn.__version__).base_version)
 needs_1_8 = pytest.mark.skipif(
     Version("1.8") > SKLEARN, reason="settings have links since scikit-learn 1.8"
@@ -128,7 +132,7 @@ def test_in_a_pipeline_and_a_search():
         ).fit(X, y)
     for whole in (pipeline, search):
         links = Table(whole._repr_html_()).links
-        assert [link for link in links if link.startswith(page())]
+        assert [link for link in links if link.startswith(PAGE)]
 
 
 @needs_1_9
@@ -151,31 +155,64 @@ def test_all_documented_attributes_are_in_the_table():
 # --- links
 
 
-def base():
-    urls = metadata.metadata("sknet").get_all("Project-URL")
-    (address,) = [url.partition(", ")[2] for url in urls if url.startswith("Doc")]
-    return address
+BASE = "https://docs.test/sknet/"
+PAGE = f"{BASE}api/sknet.TwoLayerClassifier.html"
 
 
-def page():
-    return f"{base()}api/sknet.TwoLayerClassifier.html"
+@pytest.fixture(autouse=True)
+def address(monkeypatch):
+    """An address of the site, in the environment."""
+    monkeypatch.setenv("SKNET_DOCS_URL", BASE)
 
 
-def test_the_site_has_one_address_with_a_slash_at_the_end():
-    assert base().startswith("https://")
-    assert base().endswith("/")
-    assert _documentation.site() == base()
+@pytest.fixture
+def project_url(monkeypatch):
+    """Sets what the metadata name as documentation; None is an installation without."""
+
+    def _set(address):
+        found = Message()
+        if address:
+            found["Project-URL"] = "Source, https://source.test/"
+            found["Project-URL"] = f"Documentation, {address}"
+        monkeypatch.setattr(_documentation.metadata, "metadata", lambda name: found)
+        _documentation.published_site.cache_clear()
+
+    yield _set
+    _documentation.published_site.cache_clear()
+
+
+def test_no_address_of_the_project_is_a_placeholder():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    for address in project.get("urls", {}).values():
+        host = urlsplit(address).hostname
+        assert not re.search(r"(^|\.)(example\.\w+|example|test|invalid)$", host)
+
+
+@pytest.mark.parametrize("given", [BASE, BASE.rstrip("/")])
+def test_the_environment_goes_before_the_metadata(monkeypatch, project_url, given):
+    project_url("https://hosted.test/stable")
+    monkeypatch.setenv("SKNET_DOCS_URL", given)
+    assert _documentation.site() == BASE
+    monkeypatch.setenv("SKNET_DOCS_URL", "")
+    assert _documentation.site() == "https://hosted.test/stable/"
+
+
+def test_without_an_address_there_is_no_link(monkeypatch, project_url):
+    monkeypatch.delenv("SKNET_DOCS_URL")
+    project_url(None)
+    assert TwoLayerClassifier()._get_doc_link() == ""
+    assert not Table(fitted()._repr_html_()).links
 
 
 def test_the_table_links_to_the_page_of_the_class():
-    assert TwoLayerClassifier()._get_doc_link() == page()
-    assert page() in Table(TwoLayerClassifier()._repr_html_()).links
+    assert TwoLayerClassifier()._get_doc_link() == PAGE
+    assert PAGE in Table(TwoLayerClassifier()._repr_html_()).links
 
 
 def test_no_link_leads_to_the_site_of_scikit_learn():
     links = Table(fitted()._repr_html_()).links
     assert links
-    assert {link.partition("#")[0] for link in links} == {page()}
+    assert {link.partition("#")[0] for link in links} == {PAGE}
 
 
 def linked_names(html):
@@ -211,20 +248,18 @@ def test_a_class_of_someone_else_has_no_link_to_our_site():
         """Not ours."""
 
     assert Mine()._get_doc_link() == ""
-    assert base() not in Mine()._repr_html_()
+    assert BASE not in Mine()._repr_html_()
 
 
-def test_without_metadata_there_is_no_link(monkeypatch):
+def test_without_metadata_there_is_no_link(monkeypatch, project_url):
     def _missing(name):
         raise metadata.PackageNotFoundError(name)
 
+    monkeypatch.delenv("SKNET_DOCS_URL")
+    project_url(None)
     monkeypatch.setattr(_documentation.metadata, "metadata", _missing)
-    _documentation.site.cache_clear()
-    try:
-        assert TwoLayerClassifier()._get_doc_link() == ""
-        assert "href" not in TwoLayerClassifier()._repr_html_()
-    finally:
-        _documentation.site.cache_clear()
+    assert TwoLayerClassifier()._get_doc_link() == ""
+    assert "href" not in TwoLayerClassifier()._repr_html_()
 
 
 def test_the_link_is_no_setting_and_is_not_saved():

@@ -112,6 +112,39 @@ def test_rows_of_equal_hash_are_compared(rng, monkeypatch):
     assert len(merged) == 10
 
 
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_copies_are_weights_in_any_order_also_where_hashes_collide(
+    rng, monkeypatch, kind
+):
+    """Copies of rows that stand between others of their hash find each other."""
+    container = sp.csr_array if kind == "sparse" else np.asarray
+    monkeypatch.setattr("sknet._rows.row_hash", lambda X, rows: rows.astype("u8") * 0)
+    X = rng.integers(0, 3, size=(30, 3)).astype(float)
+    X, y = np.unique(X, axis=0), rng.integers(0, 2, size=30)
+    y = y[: len(X)]
+    copies = rng.integers(1, 4, size=len(X))
+    expected = distinct_rows(container(X), y, copies.astype(float))
+    assert expected.weight.sum() == copies.sum()
+    assert len(expected.rows) == len(X)
+    for _ in range(5):
+        written = rng.permutation(np.repeat(np.arange(len(X)), copies))
+        found = distinct_rows(container(X[written]), y[written], np.ones(len(written)))
+        np.testing.assert_array_equal(written[found.rows], expected.rows)
+        np.testing.assert_array_equal(found.weight, expected.weight)
+
+
+@pytest.mark.parametrize("pair", [(-1, 1), (0, 1), (0.5, 2), (255, 256), (0.1, -0.1)])
+def test_hash_tells_rows_of_two_values_apart_in_all_its_bits(rng, pair):
+    """With b bits, n rows have n^2 / 2^(b + 1) collisions: 16 with 33 bits, 0 with 64.
+
+    The values differ in a few of their bits, or in the highest alone.
+    """
+    n, d = 1 << 19, 40
+    words = np.unique(rng.integers(0, 1 << d, size=n))
+    X = np.array(pair, np.float32)[words[:, np.newaxis] >> np.arange(d) & 1]
+    assert len(np.unique(row_hash(X, np.arange(len(X))))) == len(words)
+
+
 @pytest.mark.parametrize("n", [1, 2, 255, 256, 257, 3_000])
 def test_order_by_hash_is_that_of_all_bits_then_label_then_weight(rng, n):
     """Also where the high bits agree, in whose low ones the positions stand."""

@@ -38,7 +38,8 @@ IMPORTS = {
     "_classifier": "sklearn.base sklearn.utils.metaestimators",
     "_columns": f"{NUMERIC} scipy.sparse sklearn.preprocessing",
     "_crossfit": f"{NUMERIC} scipy.optimize scipy.sparse",
-    "_documentation": "functools importlib.metadata re",  # what pip wrote down of sknet
+    # what pip wrote down of the package, and where the user says that its site is
+    "_documentation": "functools importlib.metadata os.environ re",
     "_fitting": "functools math numpy types",
     "_losses": f"{NUMERIC} scipy.linalg.blas scipy.special",
     "_network": f"{NUMERIC} functools numpy.random scipy.sparse",
@@ -54,7 +55,7 @@ IMPORTS = {
     "_reporting": "logging numpy scipy.special sklearn.exceptions warnings",
     "_rows": "numpy numpy.random scipy.sparse typing",
     "_schedules": "math typing",
-    "_session": "numpy numpy.random scipy.sparse sklearn.utils",
+    "_session": "contextlib numpy numpy.random scipy.sparse sklearn.utils",
     "_standardizer": f"{NUMERIC} math scipy.sparse",
     "_threads": "contextlib functools threadpoolctl",
     "_training": f"{NUMERIC} math numpy.random scipy.optimize scipy.sparse",

@@ -78,7 +78,8 @@ def target(page, link):
     if parts.scheme or parts.netloc:
         return None
     path = (page.parent / unquote(parts.path)).resolve() if parts.path else page
-    return (path / "index.html" if path.is_dir() else path), unquote(parts.fragment)
+    place = parts.fragment.partition(":~:")[0]  # what follows quotes the page's text
+    return (path / "index.html" if path.is_dir() else path), unquote(place)
 
 
 def test_the_site_has_all_main_pages(pages):
@@ -99,6 +100,15 @@ def test_every_link_inside_the_site_leads_somewhere(pages):
                 broken.append(f"{page.relative_to(SITE)} -> {link}")
     assert n_links > 1000
     assert not broken
+
+
+def test_a_table_in_the_gallery_links_within_the_site(pages):
+    content = pages[SITE / "auto_examples" / "plot_categories.html"]
+    quoting = [link for link in content.links if "#:~:text=" in link]
+    ours = [link for link in quoting if "sknet." in link]
+    assert {link.partition("#")[0] for link in ours} == {
+        "../api/sknet.TwoLayerClassifier.html"
+    }
 
 
 def test_the_site_needs_no_network(pages):
