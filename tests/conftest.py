@@ -1,5 +1,6 @@
 """Seeds, profiles, threads, and what SciPy and matplotlib find in the environment."""
 
+import datetime
 import os
 
 # before they are imported: what scikit-learn's array API checks ask of SciPy, and a
@@ -14,8 +15,26 @@ from threadpoolctl import threadpool_limits
 
 LONG = os.environ.get("SKNET_TESTS_PROFILE") == "nightly"
 
+
+def chosen_base_seed():
+    """SKNET_TESTS_SEED; without it today's date in the nightly profile, else 0."""
+    text = os.environ.get("SKNET_TESTS_SEED", "")
+    if text:
+        return int(text)
+    return int(f"{datetime.date.today():%Y%m%d}") if LONG else 0
+
+
+BASE_SEED = chosen_base_seed()
+
+
+def pytest_report_header():
+    profile = "nightly" if LONG else "quick"
+    return f"sknet's tests: profile {profile}, SKNET_TESTS_SEED={BASE_SEED}"
+
+
 # the same examples in every ordinary run: a change is judged by what it changes; the
-# nightly job looks for new ones, ten times as many
+# nightly job looks for new ones, ten times as many, and prints what repeats a failure.
+# Where CI is set, hypothesis would take the same ones there too
 relaxed = {
     "deadline": None,
     "suppress_health_check": [
@@ -28,7 +47,7 @@ hypothesis.settings.register_profile(
     "quick", max_examples=60, derandomize=True, **relaxed
 )
 hypothesis.settings.register_profile(
-    "nightly", max_examples=600, print_blob=True, **relaxed
+    "nightly", max_examples=600, derandomize=False, print_blob=True, **relaxed
 )
 hypothesis.settings.load_profile("nightly" if LONG else "quick")
 
@@ -56,6 +75,12 @@ def pytest_generate_tests(metafunc):
 def long_or_quick():
     """Takes the longer of two versions of a test in the nightly profile."""
     return lambda long, quick: long if LONG else quick
+
+
+@pytest.fixture(scope="session")
+def base_seed():
+    """Part of the seed of random settings: another one each night."""
+    return BASE_SEED
 
 
 @pytest.fixture

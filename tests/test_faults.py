@@ -250,37 +250,6 @@ def test_an_interrupt_stops_a_search(steps, data, solver):
     assert steps["done"] < n_steps
 
 
-# --- killed and resumed
-
-RUNS = {
-    "stream, adam": ({}, "partial_fit"),
-    "stream, sgd": ({"solver": "sgd", "learning_rate": "invscaling"}, "partial_fit"),
-    "warm, adam": ({"warm_start": True, "max_iter": 2}, "fit"),
-    "warm, plain adam": ({"warm_start": True, "scaling_layer": False}, "fit"),
-    "warm, sgd": ({"warm_start": True, "solver": "sgd"}, "fit"),
-    "warm, lbfgs": ({"warm_start": True, "solver": "lbfgs"}, "fit"),
-    "warm, folds": ({"warm_start": True, "early_stopping": True}, "fit"),
-}
-
-
-@pytest.mark.parametrize(("settings", "method"), RUNS.values(), ids=RUNS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_training_that_was_killed_and_resumed_is_the_uninterrupted_run(
-    data, settings, method, dtype
-):
-    data = data[0].astype(dtype), data[1]
-    whole = small_net(**settings)
-    saved = pickle.dumps(small_net(**settings))
-    for _ in range(5):
-        learn(whole, method, data)
-        resumed = pickle.loads(saved)  # all that is left of the process before
-        saved = pickle.dumps(learn(resumed, method, data))
-        assert_equal(state(resumed), state(whole))
-    np.testing.assert_array_equal(
-        resumed.predict_proba(data[0]), whole.predict_proba(data[0])
-    )
-
-
 # --- divergence
 
 

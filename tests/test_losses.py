@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
 from scipy.special import expit, logsumexp, softmax
 from sklearn._loss import HalfBinomialLoss, HalfMultinomialLoss
 
@@ -117,3 +118,63 @@ def test_logits_that_are_not_finite_leave_the_temperature_alone(bad):
     y = np.array([2, 1])
     found = fit_temperature(SoftmaxCrossEntropy(3), raw, y, np.ones(2), 1.7)
     assert found == (1.7, np.inf)
+
+
+WEIGHTS = {
+    "equal": lambda rng, n: np.ones(n),
+    "random": lambda rng, n: rng.exponential(size=n),
+    "a few heavy rows": lambda rng, n: np.where(np.arange(n) < 4, 1.0, 1e-4),
+    "one heavy row": lambda rng, n: np.where(np.arange(n) == 0, 1e3, 1.0),
+    "many without weight": lambda rng, n: np.where(np.arange(n) < 9, 2.0, 0.0),
+    "as sums of float range": lambda rng, n: 1e290 * rng.exponential(size=n),
+}
+
+
+def temperature_by_search(raw, y, weight):
+    """The minimum of the smoothed, weighted loss, by a search over log T.
+
+    One row in n + 2 has all labels alike, n being what the weights are worth:
+    (sum w)^2 / sum w^2, so that copies count, and rows without weight do not.
+    """
+    logits = raw if raw.shape[1] > 1 else np.hstack([np.zeros_like(raw), raw])
+    weight = weight / weight.max()
+    n = weight.sum() ** 2 / (weight**2).sum()
+    target = np.full(logits.shape, 1 / (n + 2) / logits.shape[1])
+    target[np.arange(len(y)), y] += 1 - 1 / (n + 2)
+
+    def smoothed_loss(log_t):
+        z = logits * np.exp(-log_t)
+        log_proba = z - logsumexp(z, axis=1, keepdims=True)
+        return -np.average((target * log_proba).sum(axis=1), weights=weight)
+
+    bounds, options = (-np.log(10), np.log(20)), {"xatol": 1e-9}
+    found = minimize_scalar(
+        smoothed_loss, bounds=bounds, method="bounded", options=options
+    )
+    return np.exp(found.x)
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("all_right", [True, False])
+def test_the_temperature_is_found_by_a_search_too(rng, kind, n_classes, all_right):
+    """Heavy rows are as few as they are, however many light ones come with them."""
+    loss, raw, y, _ = problem(rng, 1, n_classes, 3.0, n=60)
+    raw, weight = raw[0], WEIGHTS[kind](rng, 60)
+    right = raw.argmax(axis=1) if n_classes > 2 else (raw[:, 0] > 0).astype(int)
+    y = right if all_right else np.where(rng.random(60) < 0.2, y, right)
+    found, _ = fit_temperature(loss, raw, y, weight)
+    expected = temperature_by_search(raw, y, weight)
+    assert 0.1 < expected < 20  # no bound is what both have found
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_light_rows_do_not_make_a_few_heavy_ones_certain():
+    """4 heavy rows, all right, among 400 light ones: sure as of 4, not as of 404."""
+    loss, y = SigmoidCrossEntropy(), np.tile([0, 0, 1, 1], 101)
+    raw = np.tile([[-3.0], [-2.0], [2.0], [3.0]], (101, 1))
+    heavy = np.where(np.arange(404) < 4, 1.0, 1e-6)
+    few, many = (fit_temperature(loss, raw[:n], y[:n], np.ones(n))[0] for n in (4, 404))
+    found, _ = fit_temperature(loss, raw, y, heavy)
+    assert found == pytest.approx(few, rel=1e-2)
+    assert few > 2 * many

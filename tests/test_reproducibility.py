@@ -13,12 +13,20 @@ import pytest
 import skops.io
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits, load_iris
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from sknet import SknetVersionWarning, TwoLayerClassifier
+import sknet
+from sknet import SknetVersionWarning, TwoLayerClassifier, _persistence, _threads
+from sknet._network import TwoLayerNetwork
 
 DATA = Path(__file__).parent / "data"
-STORED = sorted(DATA.glob("*/*.pickle")) + sorted(DATA.glob("*/*.skops"))
+SAVED = sorted(DATA.glob("*/*.pickle")) + sorted(DATA.glob("*/*.skops"))
+STORED = [path for path in SAVED if (path.parent / "expected.json").exists()]
+# models of another layout, and who saved them, as the refusal has it
+REFUSED = {
+    "0.1.0": "an unknown version of sknet",  # which had no stamps
+    "0.2.0.dev0-before-layouts": "sknet 0.2.0.dev0",
+}
 MAKER = compile((DATA / "make_models.py").read_text("utf-8"), "make_models.py", "exec")
 SETTINGS = {
     "adam": {},
@@ -80,15 +88,39 @@ def test_one_seed_gives_the_same_bits_again(settings):
     assert a.loss_curve_ == b.loss_curve_
 
 
+def n_blas_threads():
+    """Of each BLAS library that is loaded."""
+    return {i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"}
+
+
+WORTH_A_THREAD = 1 << 18  # multiplications: OpenBLAS keeps fewer to one thread
+
+
 @each_setting
-def test_two_blas_threads_change_rounding_only(settings):
+def test_two_blas_threads_change_rounding_only(settings, monkeypatch):
+    """Every step's largest product is shared, and seen to be allowed two threads."""
+    step, seen, least = TwoLayerNetwork.loss_gradient, [], []
+
+    def spy(self, X, *args):
+        seen.append(n_blas_threads())
+        _, h, _, k = self.shape
+        least.append(X.shape[0] * X.shape[1] * h * k)
+        return step(self, X, *args)
+
+    monkeypatch.setattr(_threads, "WORTH_SHARING", 0)
+    monkeypatch.setattr(TwoLayerNetwork, "loss_gradient", spy)
     X, y = load_digits(return_X_y=True)
     X, y = X[:600], y[:600]
+    large = {"hidden_layer_size": 64, "batch_size": 200, "dtype": "float64"}
     proba = []
     for n_threads in (1, 2):
+        seen.clear()
         with threadpool_limits(n_threads):
-            clf = quick(dtype="float64", **settings).fit(X, y)
+            clf = quick(**large, **settings).fit(X, y)
             proba.append(clf.predict_proba(X))
+        assert seen
+        assert all(threads == {n_threads} for threads in seen)
+    assert min(least) > WORTH_A_THREAD
     assert_allclose(proba[0], proba[1], rtol=0, atol=1e-6)
 
 
@@ -124,7 +156,25 @@ def test_a_stored_model_predicts_what_it_did(path):
         assert clf.partial_fit(X, y).n_iter_ == n_before + 1
 
 
+@pytest.mark.parametrize(("folder", "who"), REFUSED.items(), ids=REFUSED)
+def test_a_model_of_an_earlier_layout_is_refused_in_words(folder, who):
+    """By one ValueError, with no warning before it: those are errors here."""
+    saved = (DATA / folder / "default.pickle").read_bytes()
+    assert b"_sknet_layout" not in saved
+    with pytest.raises(ValueError, match="This fitted TwoLayerCl") as caught:
+        pickle.loads(saved)
+    assert type(caught.value) is ValueError
+    assert str(caught.value) == (
+        f"This fitted TwoLayerClassifier was saved by {who} in layout None; sknet "
+        f"{sknet.__version__} reads layout {_persistence.LAYOUT}. Load it with the "
+        "version that saved it, or fit it again."
+    )
+
+
 def test_every_stored_kind_is_there():
+    assert {path.parent for path in SAVED} - {path.parent for path in STORED} == {
+        DATA / folder for folder in REFUSED
+    }
     folders = {path.parent for path in STORED}
     for folder in folders:
         kinds = json.loads((folder / "expected.json").read_text("utf-8")).keys()
