@@ -72,6 +72,7 @@ class Calls:
         self.theta = self.theta.astype(np.float32)
         arrays = self.theta, *np.zeros((4, self.theta.size), np.float32)
         self.parts = [[a[p] for a in arrays] for p in _blocks(self.theta.size)]
+        self.moments, self.unit_1, self.unit_2, self.t = arrays[2:4], 1.0, 1.0, 0
         self.W1, self.W2, self.b2 = self._layers(self.theta, d + 1, h, o, k)
         self.dW1, self.dW2, self.db2 = self._layers(arrays[1], d + 1, h, o, k)
         self.W2_back, self.b2_row = (
@@ -134,17 +135,28 @@ class Calls:
         X.T.dot(self.dH, self.dW1)
         return loss
 
-    def adam(self, rate):
-        """One step on all parameters."""
+    def adam(self, rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+        """One step on all parameters, the moments in units that shrink, as in sknet."""
+        self.t += 1
+        self.unit_1 *= beta_1
+        self.unit_2 *= beta_2
+        if self.unit_1 < 1e-4:
+            np.multiply(self.moments[0], self.unit_1, out=self.moments[0])
+            self.unit_1 = 1.0
+        if self.unit_2 < 1e-4:
+            np.multiply(self.moments[1], self.unit_2, out=self.moments[1])
+            self.unit_2 = 1.0
+        of_m = self.unit_1 * (1 - beta_1) / (1 - beta_1**self.t)
+        of_v = (self.unit_2 * (1 - beta_2) / (1 - beta_2**self.t)) ** 0.5
         for theta, g, m, v, scratch in self.parts:
-            saxpy(g, m, a=0.1)
+            saxpy(g, m, a=1 / self.unit_1)
             np.multiply(g, g, out=scratch)
-            saxpy(scratch, v, a=1e-3)
+            saxpy(scratch, v, a=1 / self.unit_2)
             np.sqrt(v, out=scratch)
-            np.add(scratch, 1e-8, out=scratch)
+            np.add(scratch, epsilon / of_v, out=scratch)
             np.divide(m, scratch, out=scratch)
-            sscal(0.99999, theta)
-            saxpy(scratch, theta, a=-rate)
+            sscal(1 - 0.01 * rate, theta)
+            saxpy(scratch, theta, a=-rate * of_m / of_v)
 
 
 def _blocks(size):

@@ -22,6 +22,7 @@ from sknet._standardizer import Standardizer
 Array = NDArray[np.floating]
 
 READY_BYTES = 1 << 27  # inputs of at most this size are made once a fit, not each step
+MOST_KEPT = 4096  # batches whose views are made once a fit, not each pass
 PART_ELEMENTS = 1 << 15  # of rows being gathered: their copies stay in the cache
 # beyond it a float32 logit may overflow: two such weights, the largest input that is
 # not cut (1e13) and a sum over 1e5 products stay below 1e38
@@ -84,7 +85,6 @@ class Minibatches:
         self._weight = data.weight.astype(standardizer.dtype)[:, :, np.newaxis]
         self._source_weight = self._weight.copy()
         self._one_weight = bool((self._weight == self._weight.flat[0]).all())
-        self._scaled: dict[int, Array] = {}  # weights of a batch, by its size
         if not sp.issparse(data.X):
             n_inputs = d + standardizer.n_split
             some = min(self.size, max(1, PART_ELEMENTS // n_inputs))
@@ -93,14 +93,46 @@ class Minibatches:
             self._inputs = np.ones((self.size, n_inputs + 1), standardizer.dtype)
         with np.errstate(all="ignore"):  # what is too large is cut
             self._ready = self._all_inputs()
+        self._scaled: dict[int, Array] = {}  # weights of a batch, by its size
+        self._kept = list(self._cuts()) if len(self) <= MOST_KEPT else None
 
     def __len__(self) -> int:
         return math.ceil(len(self._rows) / self.size)
 
     def __iter__(self) -> Iterator[Batch]:
         self._shuffle()
+        for cut in self._kept or self._cuts():
+            yield self._filled(*cut)
+
+    def _cuts(self) -> Iterator[tuple[Batch, NDArray[np.intp], Array]]:
+        """Each batch, its rows of X and its weights, as views of what is shuffled."""
         for start in range(0, len(self._rows), self.size):
-            yield self._batch(slice(start, min(start + self.size, len(self._rows))))
+            part = slice(start, min(start + self.size, len(self._rows)))
+            m = part.stop - part.start
+            if m not in self._scaled:
+                self._scaled[m] = self._weight[:, part] * self._share(m)
+            inputs: Any = None if sp.issparse(self.data.X) else self._inputs[:m]
+            batch = Batch(self._order[part], inputs, self._y[part], self._scaled[m])
+            yield batch, self._rows[part], self._weight[:, part]
+
+    def _share(self, m: int) -> float:
+        """What the weights of a batch of m rows are multiplied by, for a mean."""
+        return 1 / (len(self._rows) if self.whole else m)
+
+    def _filled(self, batch: Batch, rows: NDArray[np.intp], weight: Array) -> Batch:
+        """The batch with the network inputs and weights of this pass."""
+        if not self._one_weight:
+            np.multiply(weight, self._share(len(rows)), out=batch.weight)
+        if sp.issparse(self.data.X):
+            if self._ready is None:
+                return batch._replace(X=self.standardizer.sparse(self.data.X[rows])[0])
+            return batch._replace(X=self._ready[batch.rows])
+        if self._ready is None:
+            self._write_inputs(rows, batch.X)
+        else:
+            # the method: for small batches np.take's own Python counts
+            self._ready.take(batch.rows, axis=0, out=batch.X, mode="clip")
+        return batch
 
     def _all_inputs(self) -> "Inputs | None":
         """The inputs for all rows, if they are small: else each step makes its own."""
@@ -128,36 +160,6 @@ class Minibatches:
             data.rows.take(order, out=self._rows, mode="clip")
         if not self._one_weight:
             self._source_weight.take(order, axis=1, out=self._weight, mode="clip")
-
-    def _batch(self, part: slice) -> Batch:
-        return Batch(
-            self._order[part], self._gather(part), self._y[part], self._weigh(part)
-        )
-
-    def _weigh(self, part: slice) -> Array:
-        """Weights of a batch, divided by the number of rows it is averaged over."""
-        m = part.stop - part.start
-        known = m in self._scaled
-        if not known:
-            self._scaled[m] = np.empty_like(self._weight[:, :m])
-        if not (known and self._one_weight):
-            n = len(self._rows) if self.whole else m
-            np.multiply(self._weight[:, part], 1 / n, out=self._scaled[m])
-        return self._scaled[m]
-
-    def _gather(self, part: slice) -> Inputs:
-        """Network inputs of a batch."""
-        if sp.issparse(self.data.X):
-            if self._ready is not None:
-                return self._ready[self._order[part]]
-            return self.standardizer.sparse(self.data.X[self._rows[part]])[0]
-        inputs = self._inputs[: part.stop - part.start]
-        if self._ready is None:
-            self._write_inputs(self._rows[part], inputs)
-        else:
-            # the method: for small batches np.take's own Python counts
-            self._ready.take(self._order[part], axis=0, out=inputs, mode="clip")
-        return inputs
 
     def _write_inputs(self, rows: NDArray[np.intp], out: Array) -> None:
         """Write the network inputs for these rows of X, few at a time; not the ones."""
