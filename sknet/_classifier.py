@@ -54,7 +54,7 @@ class TwoLayerClassifier(
         no part; with 10,000 sparse ones, fewer units save time and memory.
     n_estimators : int or 'auto', default='auto'
         Members trained at once. Their first layers are one matrix product, so 8 members
-        cost far less than 8 fits. 'auto' takes 12 for up to 5,000 distinct rows, which
+        cost less than 8 fits. 'auto' takes 12 for up to 5,000 distinct rows, which
         leave much variance to average away, and 4 for more. In `partial_fit` the first
         batch decides.
     activation : {'relu', 'tanh', 'logistic', 'identity'}, default='relu'

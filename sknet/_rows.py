@@ -191,6 +191,9 @@ def canonical_order(X, distinct, y, n_classes, statistics):
         by_label = weight * (1 + frequency[y]), weight * (1 + y)
         direction = orientation(X, rows, by_label, weight, statistics)
         key = _projection(X, rows, statistics, direction)
+        # rows of one x stand together; rounding must not order them, but their labels
+        begins = np.append(True, distinct.hashes[1:] != distinct.hashes[:-1])
+        key = key[begins][np.cumsum(begins) - 1]
         class_rank = _class_rank(key, y, weight, n_classes)
         order = np.argsort(key)
         if (key[order[1:]] == key[order[:-1]]).any():

@@ -1,8 +1,7 @@
 """Training: rows to minibatches, steps to epochs, epochs to the best weights.
 
-``fit_stochastic`` and ``fit_lbfgs`` are the only places beside ``optimizer.step`` that
-write a network's parameters. One float a step and one boolean an epoch come up from
-here.
+Once training has begun, only ``fit_stochastic``, ``fit_lbfgs`` and ``optimizer.step``
+write a network's parameters.
 """
 
 import math

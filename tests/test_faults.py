@@ -158,7 +158,9 @@ def test_an_error_at_any_step_leaves_nothing_in_between(
         else:
             outcomes["fitted"] += 1
             assert error is KeyboardInterrupt, f"step {failing} of {n_steps}"
-            assert clf.stop_reason_ == "interrupted"
+            # or training was over, and what followed was done once more
+            over = clf.n_iter_ - was == clf.max_iter
+            assert clf.stop_reason_ == "interrupted" or over
             assert_consistent(clf, data[0])
         learn(clf, method, data)
         assert_consistent(clf, data[0])

@@ -159,6 +159,18 @@ def test_order_by_hash_is_that_of_all_bits_then_label_then_weight(rng, n):
     assert [keys[i] for i in order] == sorted(keys)
 
 
+@pytest.mark.parametrize("d", [8, 9, 16, 24, 33])
+def test_rows_of_one_x_are_ordered_by_label_in_any_units(rng, d):
+    """BLAS may give equal rows projections that differ in their last bit."""
+    B = np.repeat(rng.integers(0, 2, size=(150, d)).astype(float), 2, axis=0)
+    y = rng.integers(0, 3, size=len(B))
+    for unit in (1.0, 1 / 3, 7.1, 1e-5):
+        _, labels, _, result = canonical(B * unit, y)
+        expected = canonical(B, y)
+        np.testing.assert_array_equal(labels, expected[1])
+        np.testing.assert_array_equal(result.class_rank, expected[3].class_rank)
+
+
 def test_order_survives_new_units_turned_columns_and_shuffling(rng):
     X, y = small_problem(rng)
     slope = rng.choice([-1, 1], size=5) * 10 ** rng.uniform(-4, 4, size=5)
