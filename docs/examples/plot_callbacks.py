@@ -86,8 +86,8 @@ print(f"accuracy on new rows: {patient.score(X_test, y_test):.3f}")
 # %%
 # In a pipeline and in a grid search
 # ----------------------------------
-# A callback that is set on the network stays with it, wherever the network is put. Only a
-# ``ProgressBar`` belongs on the outermost estimator, as shown below. The
+# A callback that is set on the network stays with it, wherever the network is put. A
+# ``ProgressBar`` alone belongs on the outermost estimator, as shown below. The
 # monitor here follows each fit of the search: one for each candidate and fold, and one
 # for the final fit.
 
