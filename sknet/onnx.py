@@ -40,7 +40,10 @@ def register(estimator=TwoLayerClassifier):
     large numbers with small differences. ONNX has no maps to float64: such inputs need
     the option ``zipmap=False``, as with every classifier. The network computes in the
     precision of ``predict_proba``; after a fit to float32 rows, the graph is half as
-    large.
+    large. Integer inputs must be declared as int64, whatever they were fitted to.
+
+    What skl2onnx makes of other estimators around it is its own: it converts
+    ``TunedThresholdClassifierCV`` without its threshold, for any classifier inside.
 
     Parameters
     ----------
