@@ -107,3 +107,15 @@ def one_blas_thread():
     """Products as small as those of tests only lose by waiting for a second thread."""
     with threadpool_limits(1):
         yield
+
+
+@pytest.fixture(scope="module")
+def ray_cluster():
+    """Ray on this machine, with two worker processes."""
+    ray = pytest.importorskip("ray")
+    from ray.util.joblib import register_ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    register_ray()
+    yield ray
+    ray.shutdown()

@@ -107,18 +107,6 @@ def test_dask_gives_what_one_process_gives(client, task):
 # --- Ray
 
 
-@pytest.fixture(scope="module")
-def ray_cluster():
-    """Ray on this machine, with two worker processes."""
-    ray = pytest.importorskip("ray")
-    from ray.util.joblib import register_ray
-
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    register_ray()
-    yield ray
-    ray.shutdown()
-
-
 @TASKS
 def test_ray_gives_what_one_process_gives(ray_cluster, task):
     expected = task()

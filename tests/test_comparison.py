@@ -430,17 +430,6 @@ def client():
         yield client
 
 
-@pytest.fixture(scope="module")
-def ray_cluster():
-    ray = pytest.importorskip("ray")
-    from ray.util.joblib import register_ray
-
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    register_ray()
-    yield ray
-    ray.shutdown()
-
-
 def assert_same_on(net, backend):
     expected = predictions(net)
     with joblib.parallel_config(backend, n_jobs=2):
