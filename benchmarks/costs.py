@@ -3,7 +3,8 @@
     python benchmarks/costs.py
 
 Times are medians of interleaved repeats with one BLAS thread; memory is the peak of
-what a fit allocates, by tracemalloc.
+what a fit allocates, by tracemalloc. All figures go to results/costs.csv, and what the
+growth was measured by to results/growth.csv.
 """
 
 import os
@@ -23,10 +24,11 @@ from problems import Problem, problems
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
-from speed import RESULTS, environment
+from speed import RESULTS, environment, save
 from trainers import PLAIN, mlp, ours
 
 from sknet import TwoLayerClassifier
+from sknet._training import READY_BYTES
 
 
 def medians(calls, repeats):
@@ -110,11 +112,22 @@ def imports():
         for name, line in lines.items()
     }
     seconds = medians(calls, 5)
-    return seconds - seconds["empty"]
+    return (seconds - seconds["empty"]).to_frame("s")
 
 
-def memory(n=60_000, d=784):
-    """Peak of a default fit on uint8 rows, beyond data, parameters and moments."""
+def memory(d=784):
+    """Peak of a default fit on uint8 rows beyond X, MB, and what of it must be.
+
+    The rows on either side of where inputs are made once a fit (``READY_BYTES``), and
+    those of MNIST.
+    """
+    most = READY_BYTES // (4 * (d + 1))
+    return pd.DataFrame(
+        {f"{n} rows": _memory(n, d) for n in (most, most + 1, 60_000)}
+    ).T
+
+
+def _memory(n, d):
     rng = np.random.default_rng(0)
     X = rng.integers(0, 256, size=(n, d), dtype=np.uint8)
     y = rng.integers(0, 10, size=n)
@@ -128,16 +141,18 @@ def memory(n=60_000, d=784):
         {
             "X": X.nbytes,
             "peak": peak,
-            "one copy of the float32 parameters": 4 * clf._params.size,
-            "one index of the rows": 8 * n,
+            "float32 parameters": 4 * clf._params.size,
+            "index of the rows": 8 * n,
         }
     ).div(1e6)
 
 
 def growth():
-    """Log-log slope of the fit time in rows, columns, units, classes and epochs.
+    """Growth of the fit time in rows, columns, units, classes and epochs.
 
-    What it was measured by goes to results/growth.csv.
+    ``power``: log-log slope from the smallest size to eight times as much, which a part
+    that does not grow makes smaller. ``last``: of the last doubling alone. ``fixed``:
+    that part's share at the smallest size, if time is a straight line above the size.
     """
     rng = np.random.default_rng(0)
 
@@ -146,26 +161,38 @@ def growth():
         return Problem(X, y, h, 200, epochs)
 
     smallest = {"n": 8000, "d": 100, "h": 100, "k": 5, "epochs": 4}
-    rows, slopes = [], {}
+    rows, table = [], {}
     for name, size in smallest.items():
         sizes = size * np.array([1, 2, 4, 8])
         made = {int(s): _problem(**{name: int(s)}) for s in sizes}
         calls = {s: lambda p=p: ours(p) for s, p in made.items()}
         seconds = medians(calls, 7)
         rows += [(name, s, seconds[s]) for s in made]
-        slopes[name] = np.polyfit(np.log(sizes), np.log(seconds.to_numpy()), 1)[0]
-    pd.DataFrame(rows, columns=["name", "size", "seconds"]).to_csv(
-        RESULTS / "growth.csv", index=False, float_format="%.6g"
+        t = seconds.to_numpy()
+        slope, fixed = np.polyfit(sizes, t, 1, w=1 / t)
+        table[name] = {
+            "power": np.polyfit(np.log(sizes), np.log(t), 1)[0],
+            "last": np.log2(t[-1] / t[-2]),
+            "fixed": fixed / (fixed + slope * size),
+        }
+    save(
+        pd.DataFrame(rows, columns=["name", "size", "seconds"]), RESULTS / "growth.csv"
     )
-    return pd.Series(slopes)
+    return pd.DataFrame(table).T
 
 
 def main():
     """Run all parts from the command line."""
     warnings.simplefilter("ignore")
     print(environment())
+    figures = []
     for part in (predictions, searches, imports, memory, growth):
-        print(f"\n{part.__doc__.splitlines()[0]}\n{part().round(4).to_string()}")
+        table = pd.DataFrame(part())
+        print(f"\n{part.__doc__.splitlines()[0]}\n{table.round(4).to_string()}")
+        long = table.rename_axis("row").reset_index().melt("row", var_name="column")
+        figures.append(long.assign(part=part.__name__).dropna())
+    columns = ["part", "row", "column", "value"]
+    save(pd.concat(figures)[columns], RESULTS / "costs.csv")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ function, no check, no schedule, no preparation of the rows, no statistics, no m
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.linalg.blas import saxpy, sscal
+from scipy.linalg.blas import saxpy
 
 BLOCK = 32_768  # numbers worked through at a time: such arrays stay in the cache
 
@@ -31,25 +31,29 @@ def products(problem):
     H, Z = np.empty((m, h), np.float32), np.empty((m, o), np.float32)
     dH, dW1, dW2 = np.empty_like(H), np.empty_like(W1), np.empty_like(W2)
     dZ = rng.random((m, o), dtype=np.float32)
+    outer = np.multiply if o == 1 else np.matmul  # broadcasting is quicker
     for _ in range(problem.epochs * int(np.ceil(n / m))):
         np.matmul(X, W1, out=H)
         np.matmul(H, W2, out=Z)
         np.matmul(H.T, dZ, out=dW2)
-        np.matmul(dZ, W2.T, out=dH)
+        outer(dZ, W2.T, out=dH)
         np.matmul(X.T, dH, out=dW1)
     return dW1
 
 
 def sparse_products(problem):
-    """The same for sparse rows: three products on float32 batches sliced beforehand."""
-    n = problem.X.shape[0]
+    """The same for sparse rows, on float32 batches sliced beforehand."""
+    n, _, h, o, _ = sizes(problem)
     X = problem.X.astype(np.float32)
     parts = [X[i : i + problem.batch] for i in range(0, n, problem.batch)]
-    W1 = np.ones((X.shape[1], problem.hidden), np.float32)
+    W1, W2 = np.ones((X.shape[1], h), np.float32), np.ones((h, o), np.float32)
+    outer = np.multiply if o == 1 else np.matmul
     for _ in range(problem.epochs):
         for part in parts:
             H = part @ W1
-            part.T @ H
+            Z = H @ W2
+            H.T @ Z
+            part.T @ outer(Z, W2.T, out=H)
     return H
 
 
@@ -57,8 +61,8 @@ class Calls:
     """k networks, their gradient and Adam's moments, trained call by call.
 
     The first layer's bias is the last row of its weights and X has a column of ones, as
-    in sknet; ReLU's slope is taken from the sign bit. The second layer's arrays are
-    matrices for one network, which ``dot`` multiplies, and stacks for several.
+    in sknet; ReLU's slope is taken from the bits as integers. The second layer's arrays
+    are matrices for one network, which ``dot`` multiplies, and stacks for several.
     """
 
     def __init__(self, X, y, h, o, m, k):
@@ -86,11 +90,17 @@ class Calls:
         self.Z, self.dZ = np.empty((2, *self.H_of.shape[:-1], o), np.float32)
         self.sum, self.log = np.empty((2, *self.Z.shape[:-1], 1), np.float32)
         self.multiply = np.ndarray.dot if k == 1 else np.matmul
-        self.zeros, self.ones = np.zeros(BLOCK, "f4"), np.ones(max(m, o), "f4")
+        self.ones = np.ones(max(m, o), "f4")
+        zeros, ones = np.zeros(BLOCK, "f4"), np.ones(BLOCK, "i4")
         flat = self.H.ravel(), self.dH.ravel()
         hidden = [[a[p] for a in flat] for p in _blocks(self.H.size)]
-        self.hidden = [(H, self.zeros[: len(H)]) for H, _ in hidden]
-        self.bits = [[a.view(np.int32) for a in pair] for pair in hidden]
+        self.hidden = [(H, zeros[: len(H)]) for H, _ in hidden]
+        self.bits = [(H.view("i4"), dH.view("i4"), ones[: len(H)]) for H, dH in hidden]
+        # one output, few inputs: rather weight these by dZ than form dZ times W2
+        self.few = k == o == 1 and d <= 2 * h
+        self.weighted = np.zeros((m, d // 4 * 4 + 4), np.float32)
+        self.product = np.empty((self.weighted.shape[1], k * h), np.float32)
+        self.one = np.ones((), np.float32).view("i4")
 
     @staticmethod
     def _layers(flat, d, h, o, k):
@@ -127,12 +137,27 @@ class Calls:
         np.subtract(dZ, target, out=dZ)
         multiply(self.H_back, dZ, self.dW2)
         multiply(self.ones[: len(X)], dZ, self.db2)
-        multiply(dZ, self.W2_back, self.dH_of)
-        for bits, of_gradient in self.bits:
-            np.negative(bits, out=bits)
-            np.right_shift(bits, 31, out=bits)
-            np.bitwise_and(of_gradient, bits, out=of_gradient)
+        if self.few:
+            return self.first_layer_by_weighted_inputs(loss)
+        if o == 1:
+            np.multiply(dZ, self.W2_back, out=self.dH_of)
+        else:
+            multiply(dZ, self.W2_back, self.dH_of)
+        for bits, of_gradient, ones in self.bits:
+            np.minimum(bits, ones, out=bits)
+            np.multiply(of_gradient, bits, out=of_gradient)
         X.T.dot(self.dH, self.dW1)
+        return loss
+
+    def first_layer_by_weighted_inputs(self, loss):
+        """The first layer's gradient, with one output and few inputs."""
+        X, width = self.batch, self.batch.shape[1]
+        for bits, slope, ones in self.bits:
+            np.minimum(bits, ones, out=bits)
+            np.multiply(bits, self.one, out=slope)
+        np.multiply(X, self.dZ, out=self.weighted[:, :width])
+        self.weighted.T.dot(self.dH, self.product)
+        np.multiply(self.product[:width], self.W2[:, 0], out=self.dW1)
         return loss
 
     def adam(self, rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
@@ -155,7 +180,6 @@ class Calls:
             np.sqrt(v, out=scratch)
             np.add(scratch, epsilon / of_v, out=scratch)
             np.divide(m, scratch, out=scratch)
-            sscal(1 - 0.01 * rate, theta)
             saxpy(scratch, theta, a=-rate * of_m / of_v)
 
 

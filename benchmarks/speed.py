@@ -6,10 +6,12 @@
 Every competitor does the same work (``trainers.py``) on the named problems
 (``problems.py``). They take turns, so that a busy machine is slow for all; a ratio is
 the median, over the turns, of a competitor's time over ours in the same turn. Writes
-one row a fit to results/speed.csv.
+one row a fit to results/speed.csv, below a line on the versions and the machine.
 """
 
 import argparse
+import importlib.metadata
+import importlib.util
 import os
 import platform
 import sys
@@ -37,22 +39,50 @@ MEMBERS = 8
 MEMBERS_PROBLEMS = ("digits", "MNIST 20k, 100 units")
 
 
+def processor():
+    """The processor's name, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
+    return f"{len(names)} x {names[0]}" if names else platform.machine()
+
+
 def environment():
-    """Versions and threads that the figures depend on, in one line."""
+    """Versions, threads and machine that the figures depend on, in one line."""
     blas = {
         f"{pool['internal_api']} {pool['version']}"
         for pool in threadpool_info()
         if pool["user_api"] == "blas"
     }
-    return (
-        f"sknet {sknet.__version__}, scikit-learn {sklearn.__version__}, "
-        f"NumPy {np.__version__}, Python {platform.python_version()}, "
-        f"{', '.join(sorted(blas))}, threads {THREADS}, {platform.machine()}"
+    others = {
+        f"{package} {importlib.metadata.version(package)}"
+        for package in ("torch", "skorch")
+        if importlib.util.find_spec(package)
+    }
+    return ", ".join(
+        [
+            f"sknet {sknet.__version__}, scikit-learn {sklearn.__version__}",
+            f"NumPy {np.__version__}, Python {platform.python_version()}",
+            *sorted(blas),
+            *sorted(others),
+            f"threads {THREADS}, {processor()}",
+        ]
     )
 
 
+def save(table, path):
+    """Write the rows below a line that starts with # and tells the environment."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(f"# {environment()}\n")
+        table.to_csv(file, index=False, float_format="%.6g")
+
+
 def seconds_of(train, problem, threads):
-    """Wall time of one fit while BLAS may use so many threads."""
+    """Wall time of one fit while BLAS, and torch, may use so many threads."""
+    if "torch" in COMPETITORS:
+        sys.modules["torch"].set_num_threads(threads)
     with threadpool_limits(threads, user_api="blas"):
         start = time.perf_counter()
         train(problem)
@@ -78,7 +108,7 @@ def measure(name, problem, trainers, repeats):
     for repeat in range(repeats):
         turn = repeat % len(order)
         for competitor in order[turn:] + order[:turn]:
-            threads = 2 if competitor == TWO_THREADS else int(THREADS)
+            threads = 2 if competitor.endswith(TWO_THREADS) else int(THREADS)
             yield {
                 "problem": name,
                 "competitor": competitor,
@@ -127,8 +157,6 @@ def main():
     parser.add_argument("--out", type=Path, default=RESULTS / "speed.csv")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # nobody converges here
-    if "torch" in COMPETITORS:
-        sys.modules["torch"].set_num_threads(int(THREADS))
     trainers = {name: COMPETITORS[name] for name in options.only}
     repeats = 2 if options.smoke else options.repeats
     rows = []
@@ -141,7 +169,7 @@ def main():
             of_members = problem._replace(hidden=64)
             rows += measure(f"{name}: members", of_members, member_trainers(), repeats)
     results = pd.DataFrame(rows)
-    results.to_csv(options.out, index=False, float_format="%.6g")
+    save(results, options.out)
     print(environment())
     print(summary(results).round(3).to_string())
 

@@ -13,9 +13,10 @@ from sklearn.neural_network import MLPClassifier
 from sknet import TwoLayerClassifier
 
 RATE = 1e-3
-TWO_THREADS = "ours, two threads"  # of BLAS, however many the others have
+TWO_THREADS = ", two threads"  # of BLAS, or of torch, at the end of a name
 PLAIN = {  # what the peers do not do
     "n_estimators": 1,
+    "alpha": 0.0,
     "standardize": False,
     "dropout": 0.0,
     "scaling_layer": False,
@@ -28,12 +29,22 @@ PLAIN = {  # what the peers do not do
 
 def ours(problem, **settings):
     """TwoLayerClassifier, float32 inside whatever X is."""
-    return TwoLayerClassifier(
+    model = TwoLayerClassifier(
         problem.hidden,
         batch_size=problem.batch,
         max_iter=problem.epochs,
+        tol=0.0,
+        n_iter_no_change=problem.epochs + 1,
         **PLAIN | settings,
     ).fit(problem.X, problem.y)
+    return done(model, problem)
+
+
+def done(model, problem):
+    """The model, if it was trained for all epochs."""
+    if model.n_iter_ != problem.epochs:
+        raise RuntimeError(f"{model.n_iter_} epochs instead of {problem.epochs}")
+    return model
 
 
 def mlp(problem):
@@ -43,11 +54,12 @@ def mlp(problem):
         batch_size=problem.batch,
         max_iter=problem.epochs,
         learning_rate_init=RATE,
+        alpha=0.0,
         tol=0,
         n_iter_no_change=problem.epochs + 1,
         random_state=0,
     )
-    return model.fit(problem.X, problem.y)
+    return done(model.fit(problem.X, problem.y), problem)
 
 
 def mlp_float32(problem):
@@ -57,8 +69,9 @@ def mlp_float32(problem):
 
 COMPETITORS = {
     "ours": ours,
-    TWO_THREADS: ours,
+    f"ours{TWO_THREADS}": ours,
     "MLPClassifier": mlp,
+    f"MLPClassifier{TWO_THREADS}": mlp,
     "MLPClassifier, float32": mlp_float32,
     "floor": products,
     "calls": calls,
@@ -90,7 +103,7 @@ if importlib.util.find_spec("torch"):
                 optimizer.step()
         return model
 
-    COMPETITORS["torch"] = torch_loop
+    COMPETITORS["torch"] = COMPETITORS[f"torch{TWO_THREADS}"] = torch_loop
 
 if importlib.util.find_spec("skorch"):
     from skorch import NeuralNetClassifier
@@ -114,4 +127,4 @@ if importlib.util.find_spec("skorch"):
     COMPETITORS["skorch"] = skorch
 
 # sparse layers of the first two have no gradient for this, the last has none at all
-DENSE_ONLY = {"torch", "skorch", "calls"}
+DENSE_ONLY = {"torch", f"torch{TWO_THREADS}", "skorch", "calls"}

@@ -20,6 +20,7 @@ BLOCK = 32_768  # units worked through at a time: such arrays stay in the cache
 _ZEROS = {np.dtype(t): np.zeros(BLOCK, t) for t in (np.float32, np.float64)}
 _ONE = {t: np.ones((), t).view(f"i{t.itemsize}") for t in _ZEROS}  # its bits
 _INTEGER = {t: np.dtype(f"i{t.itemsize}") for t in _ZEROS}  # of the same size
+_ONES = {t: np.ones(BLOCK, integer) for t, integer in _INTEGER.items()}
 
 
 class Activation(NamedTuple):
@@ -57,26 +58,29 @@ def _relu(Z: Array) -> None:
         np.maximum(part, zeros[: len(part)], out=part)
 
 
-def _all_bits_if_positive(hidden: Array) -> Array:
-    """Overwrite with all bits set where a value is positive, none where it is +0.
+def _one_if_positive(hidden: Array) -> Array:
+    """Overwrite with the integer 1 where a value is positive, with 0 where it is +0.
 
-    The sign bit of the negated bits, drawn over all of them: no cast of booleans.
+    The bits of a positive number are a positive integer: no cast of booleans.
     """
-    bits = hidden.view(_INTEGER[hidden.dtype])
-    np.negative(bits, out=bits)
-    np.right_shift(bits, 8 * bits.itemsize - 1, out=bits)
-    return bits
+    bits = hidden.reshape(-1).view(_INTEGER[hidden.dtype])  # contiguous: a view
+    ones = _ONES[hidden.dtype]
+    for start in range(0, len(bits), BLOCK):
+        part = bits[start : start + BLOCK]
+        np.minimum(part, ones[: len(part)], out=part)
+    return bits.reshape(hidden.shape)
 
 
 def _relu_backward(hidden: Array, gradient: Array) -> None:
-    bits = _all_bits_if_positive(hidden)
-    of_gradient = gradient.view(bits.dtype)
-    np.bitwise_and(of_gradient, bits, out=of_gradient)
+    # as integers: a product with 1 keeps all bits, with 0 none
+    ones = _one_if_positive(hidden)
+    of_gradient = gradient.view(ones.dtype)
+    np.multiply(of_gradient, ones, out=of_gradient)
 
 
 def _relu_slope(hidden: Array, out: Array) -> None:
-    bits = _all_bits_if_positive(hidden)
-    np.bitwise_and(bits, _ONE[out.dtype], out=out.view(bits.dtype))
+    ones = _one_if_positive(hidden)
+    np.multiply(ones, _ONE[out.dtype], out=out.view(ones.dtype))
 
 
 def _tanh(Z: Array) -> None:

@@ -26,7 +26,7 @@ from sknet._publishing import Outcome, Temperatures, optimizer_kind, progress, p
 from sknet._rows import fold_of_rows
 from sknet._schedules import Constant
 from sknet._session import Session
-from sknet._threads import threads_for
+from sknet._threads import run_with_threads_for
 from sknet._training import (
     Minibatches,
     Monitor,
@@ -62,23 +62,24 @@ def fit(settings, labelled, classes, validation, previous, callbacks):
     session = Session(settings, classes, labelled.X, previous)
     labelled, session.weight_exponent = in_reach(labelled)
     splits = settings.early_stopping and validation is None
-    with threads_for(0):
-        prepared = prepare(
-            settings,
-            labelled,
-            classes,
-            statistics=session.statistics,
-            sizes=session.sizes,
-            split_rng=session.rngs["split"] if splits else None,
-            known_split=None if previous is None else session.state["split"],
-        )
+    rows = partial(
+        prepare,
+        settings,
+        labelled,
+        classes,
+        statistics=session.statistics,
+        sizes=session.sizes,
+        split_rng=session.rngs["split"] if splits else None,
+        known_split=None if previous is None else session.state["split"],
+    )
+    prepared = run_with_threads_for(0, rows)
     session.bind(prepared)
     held_out = prepared.held_out
     if validation is not None:
         held_out = given_validation(settings, validation, classes, prepared)
     run = run_lbfgs if settings.solver == "lbfgs" else run_stochastic
-    with threads_for(_largest_product(session)):
-        task, outcome = run(session, held_out, partial(callbacks.begin, "fit"))
+    training = partial(run, session, held_out, partial(callbacks.begin, "fit"))
+    task, outcome = run_with_threads_for(_largest_product(session), training)
     if outcome.interruption is None:
         _reporting.warn_if_in_trouble(
             settings, outcome, prepared.data, held_out, len(classes)
@@ -98,19 +99,19 @@ def partial_fit(settings, labelled, classes, previous, callbacks):
     session = Session(settings, classes, labelled.X, previous, stream=True)
     exponent = session.state.get("weight_exponent")
     labelled, session.weight_exponent = in_reach(labelled, exponent)
-    with threads_for(0):
-        prepared = prepare_batch(
-            settings,
-            labelled,
-            classes,
-            statistics=session.statistics,
-            sizes=session.sizes,
-            seen=session.state.get("seen") and Seen(*session.state["seen"]),
-        )
-    session.bind(prepared)
+    rows = partial(
+        prepare_batch,
+        settings,
+        labelled,
+        classes,
+        statistics=session.statistics,
+        sizes=session.sizes,
+        seen=session.state.get("seen") and Seen(*session.state["seen"]),
+    )
+    session.bind(run_with_threads_for(0, rows))
     begin = partial(callbacks.begin, "partial_fit")
-    with threads_for(_largest_product(session)):
-        task, outcome = run_stochastic(session, None, begin)
+    training = partial(run_stochastic, session, None, begin)
+    task, outcome = run_with_threads_for(_largest_product(session), training)
     if outcome.n_recoveries:
         _reporting.warn_of_divergence(settings, outcome)
     attributes = published(session, outcome)

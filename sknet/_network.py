@@ -15,8 +15,7 @@ inputs have a last column of ones, and one product does both.
 """
 
 from collections.abc import Callable
-from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -26,9 +25,27 @@ from sknet._activations import Activation, glorot_variance
 from sknet._losses import Loss
 
 BLOCK = 32_768  # hidden units worked through at a time: such arrays stay in the cache
+BLAS_ROWS = 4  # OpenBLAS multiplies three rows of a narrow product as slowly as four
 
 Array = NDArray[np.floating]
 Inputs: TypeAlias = "Array | sp.csr_array"
+Made = TypeVar("Made")
+
+
+class MadeOnce(Generic[Made]):
+    """An attribute that is made when it is first asked for.
+
+    As functools.cached_property, but without the lock that Python 3.11 has there: a
+    process that is forked while another thread holds it would wait for it for ever.
+    """
+
+    def __init__(self, make: Callable[[Any], Made]) -> None:
+        self.make = make
+
+    def __get__(self, instance: Any, owner: type) -> Made:
+        made = self.make(instance)
+        instance.__dict__[self.make.__name__] = made
+        return made
 
 
 class Layers(NamedTuple):
@@ -127,6 +144,24 @@ class Gradients(NamedTuple):
     b2: Array  # (k, o), or (o,)
 
 
+class WeightedInputs(NamedTuple):
+    """Inputs times a number for each row, with columns of zeros that BLAS likes."""
+
+    inputs: Array  # (n, d + 1)
+    transposed: Array  # (d + 1 and some, n)
+    product: Array  # (d + 1 and some, k * h)
+    first: Array  # (d + 1, k * h) of it
+
+    @classmethod
+    def like(cls, X: Array, width: int) -> "WeightedInputs":
+        """Memory for the inputs X (n, d + 1) and their product with (n, width)."""
+        n, d = X.shape
+        padded = -(-d // BLAS_ROWS) * BLAS_ROWS
+        inputs = np.zeros_like(X, shape=(n, padded))
+        product = np.empty_like(X, shape=(padded, width))
+        return cls(inputs[:, :d], inputs.T, product, product[:d])
+
+
 class Workspace:
     """Every buffer that a step on ``n`` rows needs, made once, and views of them.
 
@@ -142,7 +177,7 @@ class Workspace:
         self.dropped = np.empty((n, k * h), dtype) if dropout else self.hidden
         self.keep = np.empty((n if dropout else 0, 1, h), np.float32)
         self.input_keep = np.empty((0, 0), np.float32)  # made when first needed
-        self.weighted_inputs = np.empty((0, 0), dtype)  # so is this
+        self.weighted: WeightedInputs | None = None  # so are these
         self.d_hidden = np.empty((n, k * h), dtype)
         self.raw = np.empty((k, n, o), dtype)
         self.d_raw = np.empty((k, n, o), dtype)
@@ -216,7 +251,7 @@ class TwoLayerNetwork:
         self._layers = shape.views(self.params)
         self._workspaces: dict[int, Workspace] = {}
 
-    @cached_property
+    @MadeOnce
     def _operands(self) -> "Operands":
         W2 = self._layers.W2
         d, h, o, k = self.shape
@@ -230,18 +265,18 @@ class TwoLayerNetwork:
             k == o == 1 and d <= 2 * h,
         )
 
-    @cached_property
+    @MadeOnce
     def grads(self) -> Array:
         """Gradient by ``params``; not made where there is only prediction."""
         return np.empty_like(self.params)
 
-    @cached_property
+    @MadeOnce
     def _gradients(self) -> "Gradients":
         _, dW2, db1, db2 = layers = self.shape.views(self.grads)
         first = self.shape.first_layer(self.grads)
         return Gradients(first, alone(dW2), layers.W1, db1, alone(db2[:, 0]))
 
-    @cached_property
+    @MadeOnce
     def _scratch(self) -> Array:
         return np.empty_like(self.params, shape=self.shape.n_weights)
 
@@ -367,11 +402,12 @@ class TwoLayerNetwork:
             self.activation.slope(block.hidden_flat, block.d_flat)
             if self.dropout:
                 np.multiply(block.d_by_member, block.keep, out=block.d_by_member)
-        if work.weighted_inputs.shape != X.shape:
-            work.weighted_inputs = np.empty_like(X)
-        np.multiply(X, work.d_raw[0], out=work.weighted_inputs)
-        work.weighted_inputs.T.dot(work.d_hidden, grads.first)
-        np.multiply(grads.first, self._operands.W2_row[0, 0], out=grads.first)
+        if work.weighted is None:
+            work.weighted = WeightedInputs.like(X, work.d_hidden.shape[1])
+        inputs, transposed, product, first = work.weighted
+        np.multiply(X, work.d_raw[0], out=inputs)
+        transposed.dot(work.d_hidden, product)
+        np.multiply(first, self._operands.W2_row[0, 0], out=grads.first)
 
     def _drop_inputs(
         self, X: Inputs, work: Workspace, rng: np.random.Generator | None

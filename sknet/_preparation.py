@@ -263,7 +263,7 @@ def _warn_other_split():
         "out now. Training goes on with all rows, without a validation set; pass X_val "
         "and y_val, or fit anew with warm_start=False.",
         UserWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
 
 
@@ -273,5 +273,5 @@ def _warn_no_hold_out():
         "differ, one of which could be held out. Training goes on with all rows, "
         "without a validation set.",
         UserWarning,
-        stacklevel=5,
+        stacklevel=6,
     )

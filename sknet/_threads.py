@@ -6,7 +6,6 @@ may wait a time slice of milliseconds for its turn, at every product of every st
 a fit took 2 to 24 times as long. Only products that take as long themselves are shared.
 """
 
-import contextlib
 import functools
 
 import threadpoolctl
@@ -28,7 +27,20 @@ def _blas():
     )
 
 
-def threads_for(n_multiplications):
-    """A context that keeps BLAS to one thread while products are of this size."""
+def run_with_threads_for(n_multiplications, call):
+    """Return ``call()``, with BLAS kept to one thread if products are of this size.
+
+    Not a context manager: a Ctrl-C may come after the limit is set and before a
+    ``with`` statement knows of it, and the process would keep it.
+    """
     blas = _blas() if n_multiplications < WORTH_SHARING else None
-    return contextlib.nullcontext() if blas is None else blas.limit(limits=1)
+    if blas is None:
+        return call()
+    before = [library.num_threads for library in blas.lib_controllers]
+    try:
+        with blas.limit(limits=1):
+            return call()
+    except BaseException:
+        for library, n_threads in zip(blas.lib_controllers, before, strict=True):
+            library.set_num_threads(n_threads)
+        raise

@@ -15,10 +15,12 @@ import gc
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +37,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neural_network import MLPClassifier
 
-from sknet import TwoLayerClassifier, _prediction
+from sknet import TwoLayerClassifier, _network, _prediction
 
 # short fits, which are of no use to anyone
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -250,6 +252,43 @@ def test_streams_side_by_side_equal_streams_one_by_one(backend, long_or_quick):
         found = learn(joblib.Parallel())
     for a, b in zip(one_by_one, found, strict=True):
         assert_equal(state(b), state(a))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded, use of fork")
+def test_a_forked_process_fits_whatever_another_thread_was_doing(monkeypatch):
+    """A lock that the thread held would stay locked in the child for ever."""
+    held, go_on = threading.Event(), threading.Event()
+    at_ease = _network.alone
+
+    def stop_in_between(stack):
+        if threading.current_thread().name == "in between":
+            held.set()
+            go_on.wait(60)
+        return at_ease(stack)
+
+    monkeypatch.setattr(_network, "alone", stop_in_between)
+    X, y = table(40)
+    thread = threading.Thread(target=small_net().fit, args=(X, y), name="in between")
+    thread.start()
+    assert held.wait(60)
+    child = os.fork()
+    if child == 0:
+        try:
+            small_net().fit(X, y)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    go_on.set()
+    thread.join(60)
+    deadline = time.monotonic() + 30
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            pytest.fail("the forked process waits for ever")
+        time.sleep(0.01)
+    assert ended == (child, 0)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

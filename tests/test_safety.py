@@ -42,7 +42,7 @@ IMPORTS = {
     "_documentation": "functools importlib.metadata os.environ re",
     "_fitting": "functools math numpy types",
     "_losses": f"{NUMERIC} scipy.linalg.blas scipy.special",
-    "_network": f"{NUMERIC} functools numpy.random scipy.sparse",
+    "_network": f"{NUMERIC} numpy.random scipy.sparse",
     "_objects": "numpy typing",
     "_optimizers": f"{NUMERIC} itertools scipy.linalg.blas",
     "_persistence": "warnings",
@@ -57,7 +57,7 @@ IMPORTS = {
     "_schedules": "math typing",
     "_session": "contextlib numpy numpy.random scipy.sparse sklearn.utils",
     "_standardizer": f"{NUMERIC} math scipy.sparse",
-    "_threads": "contextlib functools threadpoolctl",
+    "_threads": "functools threadpoolctl",
     "_training": f"{NUMERIC} math numpy.random scipy.optimize scipy.sparse",
     "_validation": "collections.abc math numbers numpy numpy.exceptions numpy.random "
     "scipy.sparse sklearn sklearn.utils sklearn.utils.multiclass "

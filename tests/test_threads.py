@@ -1,9 +1,12 @@
 """BLAS threads: limited while small products are trained, and given back after."""
 
+import itertools
+import sys
 import threading
 
 import numpy as np
 import pytest
+import threadpoolctl
 from sklearn.datasets import load_iris
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -30,6 +33,15 @@ def learn(how):
 def n_blas_threads():
     """Of each BLAS library that is loaded."""
     return {i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"}
+
+
+def n_blas_threads_alone():
+    """The same without being traced."""
+    trace = sys.gettrace()
+    sys.settrace(None)
+    threads = n_blas_threads()
+    sys.settrace(trace)
+    return threads
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -89,6 +101,43 @@ def test_fits_side_by_side_give_all_threads_back(monkeypatch):
     assert n_blas_threads() == before
 
 
+def lines_of_threads(event_number):
+    """A trace function that raises Ctrl-C at one of the lines that set threads."""
+    files = {threadpoolctl.__file__, _threads.__file__}
+    n_events = 0
+
+    def trace(frame, event, arg):
+        nonlocal n_events
+        if frame.f_code.co_filename not in files:
+            return None
+        if event in ("line", "return"):
+            n_events += 1
+            if n_events == event_number:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return trace
+
+    return trace
+
+
+def test_threads_are_given_back_wherever_ctrl_c_comes():
+    with threadpool_limits(2, user_api="blas"):
+        for event_number in itertools.count(1):
+            before = sys.gettrace()
+            sys.settrace(lines_of_threads(event_number))
+            try:
+                result = _threads.run_with_threads_for(1, n_blas_threads_alone)
+            except KeyboardInterrupt:
+                result = None
+            finally:
+                sys.settrace(before)
+            assert n_blas_threads() == {2}, event_number
+            if result is not None:
+                break
+    assert result == {1}
+    assert event_number > 50  # or nothing was interrupted
+
+
 def test_an_old_threadpoolctl_is_left_alone(monkeypatch):
     class Old:
         """A controller that knows nothing of threads."""
@@ -96,7 +145,6 @@ def test_an_old_threadpoolctl_is_left_alone(monkeypatch):
     _threads._blas.cache_clear()
     monkeypatch.setattr("threadpoolctl.OpenBLASController", Old)
     try:
-        with _threads.threads_for(1):
-            assert _threads._blas() is None
+        assert _threads.run_with_threads_for(1, _threads._blas) is None
     finally:
         _threads._blas.cache_clear()
