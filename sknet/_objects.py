@@ -126,14 +126,23 @@ class Sizes(NamedTuple):
 
 
 FEW_ROWS, SIZES_FOR_FEW, SIZES_FOR_MANY = 5_000, Sizes(12, 48), Sizes(4, 128)
+MOST_WEIGHTS = 1 << 24  # of the first layer: with gradient, moments and the like 0.5 GB
+FEWEST = Sizes(4, 16)  # however many columns there are
 
 
-def sizes_for(settings, n):
-    """The sizes for n distinct rows: more rows, fewer and wider members.
+def sizes_for(settings, n, d):
+    """The sizes for n distinct rows of d columns.
 
-    What "auto" stands for. Few rows leave much variance to average away, many rows have
-    finer structure to learn.
+    What "auto" stands for. More rows, fewer and wider members: few rows leave much
+    variance to average away, many rows have finer structure to learn. Tens of thousands
+    of columns, such as words, leave room for fewer members, then for narrower ones.
     """
-    auto = SIZES_FOR_FEW if n <= FEW_ROWS else SIZES_FOR_MANY
-    given = (settings.n_estimators, settings.hidden_layer_size)
-    return Sizes(*(b if a == "auto" else a for a, b in zip(given, auto, strict=True)))
+    most = SIZES_FOR_FEW if n <= FEW_ROWS else SIZES_FOR_MANY
+    room = MOST_WEIGHTS // d
+    k, h = settings.n_estimators, settings.hidden_layer_size
+    if k == "auto":
+        units = FEWEST.hidden_layer_size if h == "auto" else h
+        k = min(most.n_estimators, max(FEWEST.n_estimators, room // units))
+    if h == "auto":
+        h = min(most.hidden_layer_size, max(FEWEST.hidden_layer_size, room // k))
+    return Sizes(k, h)

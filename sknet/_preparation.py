@@ -133,7 +133,7 @@ def prepare(
     canonical = canonical_order(X, distinct, y, len(classes), of_all)
     distinct = _take(distinct, canonical.order)
     n_rows = len(distinct.rows)
-    sizes = sizes or sizes_for(settings, n_rows)
+    sizes = sizes or sizes_for(settings, n_rows, X.shape[1])
 
     held_out = fold = split = None
     if split_rng is not None:
@@ -195,7 +195,7 @@ def prepare_batch(
         canonical.orientation,
         canonical.class_rank,
         seen,
-        sizes or sizes_for(settings, new.n_rows),
+        sizes or sizes_for(settings, new.n_rows, X.shape[1]),
         new.n_rows,
     )
 

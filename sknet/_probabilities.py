@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sknet import _objects, _validation
@@ -75,10 +76,11 @@ class ProbabilityMixin:
         """Apply ``reduction(loss, raw)`` to the logits, block by block."""
         if not self.__sklearn_is_fitted__():
             check_is_fitted(self)  # finds the words
-        X = _validation.check_X(self, X, reset=False)
-        network, standardizer = _objects.fitted_network(vars(self))
-        reduce = partial(reduction, network.loss)
-        return predict_rows(network, standardizer, X, reduce, self.temperature_)
+        with np.errstate(all="ignore"):  # what is too large is cut, or rounds to zero
+            X = _validation.check_X(self, X, reset=False)
+            network, standardizer = _objects.fitted_network(vars(self))
+            reduce = partial(reduction, network.loss)
+            return predict_rows(network, standardizer, X, reduce, self.temperature_)
 
     def _stand_in(self):
         """A shallow copy, whose attributes may change without anyone noticing."""

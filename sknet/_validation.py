@@ -202,8 +202,8 @@ def _is_usable_as_it_is(estimator, X):
         return False
     if hasattr(estimator, "feature_names_in_") or not X.dtype.isnative:
         return False
-    with np.errstate(all="ignore"):  # a sum is finite only if all its terms are
-        return get_config()["assume_finite"] or math.isfinite(np.add.reduce(X, None))
+    # a sum is finite only if all its terms are
+    return get_config()["assume_finite"] or math.isfinite(np.add.reduce(X, None))
 
 
 def check_X_y(estimator, X, y, sample_weight, *, reset):
@@ -480,9 +480,10 @@ def warn_about_scales(X):
         return
     some = X[:: max(1, X.shape[0] // ROWS_TO_COMPARE)]
     sizes = np.maximum(np.abs(some.min(axis=0).astype(float)), np.abs(some.max(axis=0)))
-    thousandths = 1e-3 * sizes  # whose median is finite always
-    typical = np.median(thousandths[sizes > 0]) if sizes.any() else 0.0
-    worst = np.flatnonzero(1e-3 * thousandths > max(typical, 1e-3))
+    with np.errstate(under="ignore"):
+        thousandths = 1e-3 * sizes  # whose median is finite always
+        typical = np.median(thousandths[sizes > 0]) if sizes.any() else 0.0
+        worst = np.flatnonzero(1e-3 * thousandths > max(typical, 1e-3))
     if len(worst):
         listed = ", ".join(f"{j} (up to {sizes[j]:.3g})" for j in worst[:5])
         warnings.warn(

@@ -415,14 +415,15 @@ def many_classes(kind, limits, n, n_classes, folds):
     return each_within(limits, calls)
 
 
-def many_columns(kind, limits, n, d):
-    """Sparse rows, a hundred entries in each."""
+def many_columns(kind, limits, n, d, auto=False):
+    """Sparse rows, a hundred entries in each; a small network or what "auto" takes."""
     rng = np.random.default_rng(0)
     entries = rng.normal(size=100 * n), rng.integers(d, size=100 * n)
     X = sp.csr_array((*entries, range(0, 100 * n + 1, 100)), shape=(n, d))
     X.sum_duplicates()
     y = rng.integers(0, 3, size=n)
-    clf = small_net(kind, hidden=4, max_iter=2)
+    sizes = {"hidden": "auto", "n_estimators": "auto"} if auto else {"hidden": 4}
+    clf = small_net(kind, **sizes, max_iter=2)
     clf = clf if "fit" in limits else clf.fit(X, y)
 
     def predict():
@@ -576,6 +577,11 @@ def test_ten_thousand_classes_cross_fitted(long_or_quick):
 def test_a_hundred_thousand_sparse_columns_within_a_limit():
     """As a dense array of float32 they would be 200 MB."""
     assert_within({"fit": 80, "predict": 80}, *MANY_COLUMNS)
+
+
+def test_a_hundred_thousand_sparse_columns_with_the_defaults():
+    """576 hidden units, as for a table, would be 1,800 MB."""
+    assert_within({"fit": 600, "predict": 200}, *MANY_COLUMNS, True)
 
 
 ALONE = {

@@ -35,7 +35,7 @@ IMPORTS = {
     "__init__": "",
     "_activations": f"{NUMERIC} scipy.special",
     "_callbacks": "contextlib copy numpy sklearn.callback",
-    "_classifier": "sklearn.base sklearn.utils.metaestimators",
+    "_classifier": "numpy sklearn.base sklearn.utils.metaestimators",
     "_columns": f"{NUMERIC} scipy.sparse sklearn.preprocessing",
     "_crossfit": f"{NUMERIC} scipy.optimize scipy.sparse",
     # what pip wrote down of the package, and where the user says that its site is
@@ -50,7 +50,7 @@ IMPORTS = {
     "numpy sklearn.utils.validation",
     "_prediction": f"{NUMERIC} scipy.sparse",
     "_preparation": "numpy typing warnings",
-    "_probabilities": "functools sklearn.utils.validation",
+    "_probabilities": "functools numpy sklearn.utils.validation",
     "_publishing": "math numpy typing",
     "_reporting": "logging numpy scipy.special sklearn.exceptions warnings",
     "_rows": "numpy numpy.random scipy.sparse typing",

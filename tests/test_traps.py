@@ -371,10 +371,40 @@ def test_sparse_rows_are_never_densified():
     assert clf.score(X, y) > 0.9
 
 
-@pytest.mark.parametrize("settings", [{}, {"standardize": False}, {"dtype": "float64"}])
-def test_predictions_raise_no_float_error_whatever_the_caller_set(settings):
+UNITS = {
+    "plain": np.ones(4),
+    "huge": np.full(4, 1e300),
+    "of all sizes": np.array([1e300, 1, 1e-300, 1e9]),
+    "denormal": np.full(4, 1e-320),
+    "beyond float32": np.full(4, 1e30),
+}
+
+
+@pytest.mark.parametrize("units", UNITS.values(), ids=UNITS)
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"standardize": False}, {"solver": "lbfgs"}, {"learning_rate_init": 1e5}],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:standardize=False, but some columns")
+def test_nothing_raises_a_float_error_whatever_the_caller_set(
+    units, container, settings
+):
+    """A caller who lets NumPy raise gets the same bits as one who does not."""
     X, y = load_iris(return_X_y=True)
-    clf = TwoLayerClassifier(max_iter=5, random_state=0, **settings).fit(X, y)
+    X = container(X * units)
+    sizes = {"hidden_layer_size": 8, "n_estimators": 3, "max_iter": 3}
+
+    def answers():
+        clf = TwoLayerClassifier(random_state=0, **sizes, **settings).fit(X, y)
+        if hasattr(clf, "partial_fit"):
+            clf.partial_fit(X, y)
+        given = clf.predict(X), clf.predict_proba(X), clf.predict_log_proba(X)
+        return *given, clf.decision_function(X)
+
     with np.errstate(all="raise"):
-        proba = clf.predict_proba(X)
-    np.testing.assert_array_equal(proba, clf.predict_proba(X))
+        strict = answers()
+    with np.errstate(all="ignore"):
+        np.testing.assert_equal(answers(), strict)
