@@ -147,8 +147,9 @@ class TwoLayerClassifier(
         stays the same, only the way to it differs.
     standardize : bool, default=True
         Subtract each column's weighted mean and divide by its standard deviation, or,
-        for a column of two values, by their distance. Taken from the training rows.
-        Sparse X is divided only.
+        for a column of two values, by their distance. With `squash`, values a thousand
+        interquartile ranges out, such as 999999 for "missing", do not count for either.
+        Sparse X is divided only, by the deviation of all values.
     split_inputs : bool or 'auto', default='auto'
         Give each standardized column of more than two values to the network as two
         inputs, its part above the mean and its part below, so that every hidden unit
@@ -188,8 +189,7 @@ class TwoLayerClassifier(
     scale_ : ndarray of shape (`n_features_in_`,) or None
         What each column is divided by. None without `standardize`.
     split_columns_ : ndarray of int of shape (n_inputs - `n_features_in_`,)
-        Columns that enter the network twice: an input above their mean in their own
-        place, and one below it behind all columns.
+        Columns that enter twice: above their mean in their place, below it at the end.
     split_offset_ : ndarray of shape (n_inputs - `n_features_in_`,)
         Half their mean absolute deviation, in units of `scale_`: subtracted from the
         upper input and added to the lower one, so that both have the mean zero before

@@ -14,6 +14,10 @@ import scipy.sparse as sp
 from sklearn.preprocessing import StandardScaler
 
 ROWS_THAT_COUNT = 10  # two values among fewer rows of a stream may be chance
+# a value so many interquartile ranges outside the quartiles is no measurement; the
+# decimals keep whole numbers from lying on the fence, where rounding would decide
+WILD = 1000.1357
+MOST_FOR_QUARTILES = 2048  # rows: their error does not matter at such a distance
 BLOCK_ELEMENTS = 1 << 18  # of X converted to float64 at a time: 2 MB
 
 
@@ -144,6 +148,69 @@ def column_statistics(X, rows, weight):
     )
 
 
+def robust_statistics(X, rows, weight, hashes):
+    """The statistics without wild values, and which values of a column are not wild.
+
+    One 999999 for "missing" among a thousand values would be most of the deviation, and
+    leave nothing of the others. Sparse columns, where most values are zero, and columns
+    of which half the values are the same have no fences.
+
+    Parameters
+    ----------
+    X, rows, weight
+        As for ``column_statistics``.
+    hashes : ndarray of shape (n,)
+        Of the rows; where there are many, those of the lowest give the quartiles.
+
+    Returns
+    -------
+    statistics : ColumnStatistics
+    tame : dict of int to ndarray of bool of shape (n,)
+        For each column that has wild values.
+    """
+    statistics, tame = column_statistics(X, rows, weight), {}
+    if sp.issparse(X) or len(rows) < ROWS_THAT_COUNT:
+        return statistics, tame
+    below, above = _fences(X, rows, weight, hashes)
+    for j in np.flatnonzero((statistics.low < below) | (statistics.high > above)):
+        values = X[:, j][rows]
+        tame[j] = (values >= below[j]) & (values <= above[j])
+        own = column_statistics(X[:, j : j + 1], rows[tame[j]], weight[tame[j]])
+        for of_all, of_column in zip(statistics, own, strict=True):
+            if isinstance(of_all, np.ndarray):
+                of_all[j] = of_column[0]
+    return statistics, tame
+
+
+def _fences(X, rows, weight, hashes):
+    """Below and above which values (d,) a value is wild; infinite if none can be."""
+    if len(rows) > MOST_FOR_QUARTILES:
+        some = np.argpartition(hashes, MOST_FOR_QUARTILES)[:MOST_FOR_QUARTILES]
+        rows, weight = rows[some], weight[some]
+    d = X.shape[1]
+    below, above = np.empty((2, d))
+    step = max(1, BLOCK_ELEMENTS // len(rows))
+    for start in range(0, d, step):
+        part = slice(start, start + step)
+        values = X[rows, part].astype(np.float64)
+        order = values.argsort(axis=0)
+        values = np.take_along_axis(values, order, axis=0)
+        lower = _quartile(values, weight[order])
+        upper = _quartile(values[::-1], weight[order[::-1]])
+        with np.errstate(over="ignore"):
+            reach = WILD * (upper - lower)
+            reach = np.where(reach > 0, reach, np.inf)
+            below[part], above[part] = lower - reach, upper + reach
+    return below, above
+
+
+def _quartile(values, weight):
+    """The value (c,) of sorted columns (n, c) at a quarter of the weight."""
+    share = np.cumsum(weight, axis=0)
+    place = np.argmax(share >= 0.25 * share[-1], axis=0)
+    return np.take_along_axis(values, place[np.newaxis], axis=0)[0]
+
+
 def _above(low, rise, factor):
     """``low + rise / factor``, finite for two ends of the float range too."""
     with np.errstate(over="ignore"):
@@ -158,14 +225,18 @@ def _finite(total, divisor):
         return np.minimum(total / divisor, np.finfo(np.float64).max)
 
 
-def merged_statistics(known, X, rows, weight):
+def merged_statistics(known, X, rows, weight, hashes=None):
     """Statistics of the rows known so far, if any, and of these.
+
+    With ``hashes``, those of ``robust_statistics``.
 
     How far all rows are from their common mean, only the rows could tell. The new ones
     are at hand. Of those before, their mean deviation is known and how far their mean
     has moved: at least the larger of the two is their mean distance.
     """
-    new = column_statistics(X, rows, weight)
+    new, tame = column_statistics(X, rows, weight), {}
+    if hashes is not None:
+        new, tame = robust_statistics(X, rows, weight, hashes)
     if known is None:
         return new
     both = known.merge(new)
@@ -175,9 +246,13 @@ def merged_statistics(known, X, rows, weight):
     with np.errstate(over="ignore"):
         moved = np.minimum(np.abs(both.mean - known.mean), np.finfo(np.float64).max)
     past = np.maximum(known.mean_deviation, moved)
-    distance = _mean_distance(
-        X, rows, weight, both.mean, _unit_factor(0.5 * both.high - 0.5 * both.low)
-    )
+    factor = _unit_factor(0.5 * both.high - 0.5 * both.low)
+    distance = _mean_distance(X, rows, weight, both.mean, factor)
+    for j, kept in tame.items():
+        own = slice(j, j + 1)
+        distance[j] = _mean_distance(
+            X[:, own], rows[kept], weight[kept], both.mean[own], factor[own]
+        )[0]
     return both._replace(mean_deviation=past + share * (distance - past))
 
 

@@ -9,11 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sknet._columns import (
-    ColumnStatistics,
-    column_statistics,
-    merged_statistics,
-)
+from sknet._columns import ColumnStatistics, merged_statistics
 from sknet._crossfit import member_weights
 from sknet._objects import Sizes, sizes_for
 from sknet._rows import (
@@ -129,7 +125,7 @@ def prepare(
     distinct, counts = _distinct(labelled, len(classes))
     factors = class_weights(settings.class_weight, classes, counts)
     distinct = _weigh(distinct, y, factors)
-    of_all = _statistics(X, distinct) if settings.standardize else None
+    of_all = _statistics(settings, X, distinct)
     canonical = canonical_order(X, distinct, y, len(classes), of_all)
     distinct = _take(distinct, canonical.order)
     n_rows = len(distinct.rows)
@@ -153,7 +149,7 @@ def prepare(
     if settings.standardize and statistics is None:
         # nothing of a row that one member holds out may be in what it sees, not even in
         # the mean; folds share the columns' statistics
-        statistics = of_all if held_out is None else _statistics(X, distinct)
+        statistics = of_all if held_out is None else _statistics(settings, X, distinct)
 
     seen = Seen(len(distinct.rows), float(distinct.weight.mean()), counts)
     return Prepared(
@@ -181,9 +177,7 @@ def prepare_batch(
     distinct = _weigh(distinct, y, factors)
     new = Seen(len(distinct.rows), float(distinct.weight.mean()), counts)
     seen = new if seen is None else seen.merge(new)
-    if settings.standardize:
-        rows, weight, _ = distinct
-        statistics = merged_statistics(statistics, X, rows, weight)
+    statistics = _statistics(settings, X, distinct, statistics)
     canonical = canonical_order(X, distinct, y, len(classes), statistics)
     distinct = _take(distinct, canonical.order)
     return Prepared(
@@ -244,8 +238,16 @@ def _weigh(distinct, y, factors):
     return _take(distinct._replace(weight=weight), np.flatnonzero(weight))
 
 
-def _statistics(X, distinct):
-    return column_statistics(X, distinct.rows, distinct.weight)
+def _statistics(settings, X, distinct, known=None):
+    """Column statistics, with those of the batches before, if X is standardized.
+
+    Wild values are left out if the squash bounds them.
+    """
+    if not settings.standardize:
+        return known
+    rows, weight, hashes = distinct
+    hashes = None if settings.squash is None else hashes
+    return merged_statistics(known, X, rows, weight, hashes)
 
 
 def _take(distinct, part):

@@ -10,6 +10,7 @@ from sknet._columns import (
     column_statistics,
     float_blocks,
     merged_statistics,
+    robust_statistics,
 )
 from sknet._standardizer import Split, Standardizer, working_dtype
 
@@ -349,3 +350,69 @@ def test_float_blocks_cover_the_rows_in_order(rng, monkeypatch):
         together = [b.toarray() if sp.issparse(b) else b for _, b in blocks]
         np.testing.assert_array_equal(np.vstack(together), X[rows])
         assert together[0].dtype == np.float64
+
+
+def spoilt(rng, n=200):
+    """A column as it is, three with wild values, one that is mostly a constant."""
+    X = rng.normal(3, 2, size=(n, 5))
+    wild = np.zeros(X.shape, dtype=bool)
+    wild[5, 1] = wild[[7, 8, 9], 2] = wild[: n // 5, 3] = True
+    X[wild[:, 1], 1] = 999_999
+    X[wild[:, 2], 2] = [-1e40, 1e5, 1e40]
+    X[wild[:, 3], 3] = -999_999
+    X[:, 4] = np.where(np.arange(n) % 5 == 0, X[:, 4], 3)
+    X[0, 4] = 1e9
+    return X, wild
+
+
+@pytest.mark.parametrize("n", [200, 5000])
+@pytest.mark.parametrize("units", [1.0, -1e-200, 1e5])
+def test_robust_statistics_are_those_without_the_wild_values(rng, n, units):
+    X, wild = spoilt(rng, n)
+    X *= units
+    weight = rng.uniform(0.5, 2, size=n)
+    hashes = rng.permutation(n).astype(np.uint64)
+    statistics, tame = robust_statistics(X, np.arange(n), weight, hashes)
+    assert sorted(tame) == [1, 2, 3]
+    for j in range(X.shape[1]):
+        kept = ~wild[:, j]
+        if j in tame:
+            np.testing.assert_array_equal(tame[j], kept)
+        by_hand = StandardScaler().fit(X[kept, j, None] / units, None, weight[kept])
+        np.testing.assert_allclose(statistics.mean[j] / units, by_hand.mean_, rtol=1e-9)
+        deviation = statistics.deviation[j] / abs(units)
+        np.testing.assert_allclose(deviation, by_hand.scale_, rtol=1e-9)
+
+
+def test_without_wild_values_robust_statistics_are_the_plain_ones(rng):
+    X = np.column_stack(
+        [rng.standard_cauchy(300), rng.integers(0, 2, 300), np.ones(300)]
+    )
+    X[:, 0] = np.clip(X[:, 0], -900, 900)
+    statistics, tame = robust_statistics(
+        X, np.arange(300), np.ones(300), np.arange(300, dtype=np.uint64)
+    )
+    assert tame == {}
+    np.testing.assert_equal(statistics, statistics_of(X))
+
+
+def test_wild_values_of_sparse_and_very_few_rows_stay(rng):
+    X = np.ones((9, 1))
+    X[:, 0] = np.arange(9)
+    X[0] = 1e9
+    hashes = np.arange(9, dtype=np.uint64)
+    for container in (np.asarray, sp.csr_array):
+        some = container(X)
+        statistics, tame = robust_statistics(some, np.arange(9), np.ones(9), hashes)
+        assert tame == {}
+        np.testing.assert_equal(statistics, statistics_of(some))
+
+
+def test_a_stream_of_one_batch_keeps_its_robust_statistics(rng):
+    X, _ = spoilt(rng)
+    given = X, np.arange(200), rng.uniform(0.5, 2, 200), np.arange(200, dtype=np.uint64)
+    once = often = merged_statistics(None, *given)
+    for _ in range(5):
+        often = merged_statistics(often, *given)
+    for name in ("mean", "deviation", "scale", "low", "high", "half_deviation"):
+        np.testing.assert_array_equal(getattr(often, name), getattr(once, name))

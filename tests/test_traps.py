@@ -371,6 +371,27 @@ def test_sparse_rows_are_never_densified():
     assert clf.score(X, y) > 0.9
 
 
+@pytest.mark.parametrize("wild", [999_999.0, -999_999.0, 1e300])
+def test_a_code_for_missing_values_does_not_drown_its_column(wild):
+    """One cell of each column among 600 rows: as if it had not been there."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2600, 4))
+    y = X[:, 0] * X[:, 1] + X[:, 2] * X[:, 3] > 0
+    train, test = slice(600), slice(600, None)
+    clf = TwoLayerClassifier(n_estimators=4, random_state=0, max_iter=40)
+    score = clf.fit(X[train], y[train]).score(X[test], y[test])
+    scale = clf.scale_
+    X[range(4), range(4)] = wild
+    spoilt = clf.fit(X[train], y[train]).score(X[test], y[test])
+    np.testing.assert_allclose(clf.scale_, scale, rtol=0.01)
+    assert score > 0.8
+    assert spoilt > score - 0.03
+    # unbounded, such inputs must stay small
+    with warnings.catch_warnings(action="ignore"):
+        clf.set_params(squash=None, max_iter=2).fit(X[train], y[train])
+    assert (clf.scale_ > 1e4).all()
+
+
 UNITS = {
     "plain": np.ones(4),
     "huge": np.full(4, 1e300),
