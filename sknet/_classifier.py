@@ -338,7 +338,7 @@ class TwoLayerClassifier(
             Any real dtype and memory layout. Arrays and CSR matrices are not copied.
 
         y : array-like of shape (n_samples,)
-            Labels of any kind that can be sorted.
+            Labels: strings, bools, integers, dates or floats without a fraction.
 
         sample_weight : array-like of shape (n_samples,), default=None
             How often each row counts. Their common scale does not matter.

@@ -258,6 +258,12 @@ def check_labels(y, name="y"):
             f"{name} must hold labels of one kind that can be sorted. Got a mix: "
             f"{sorted(kind.__name__ for kind in kinds)}."
         )
+    if not all(issubclass(kind, str | bytes) for kind in kinds):  # bytes it explains
+        raise ValueError(
+            f"Unknown label type: {name} is an array of objects of type "
+            f"{sorted(kind.__name__ for kind in kinds)}. Give it a dtype of its own, "
+            f"by {name}.astype(int) or the like."
+        )
     return y
 
 

@@ -5,6 +5,7 @@ import math
 import re
 import warnings
 from contextlib import contextmanager
+from decimal import Decimal
 from functools import partial
 
 import numpy as np
@@ -240,6 +241,14 @@ BAD_Y = {
     "int among str": (
         lambda y: np.array(with_label(y, 3), dtype=object),
         r"y must hold labels of one kind.*\['int', 'str'\]",
+    ),
+    "int objects": (
+        lambda y: y.astype(object),
+        r"y is an array of objects of type \['int'\].*y\.astype\(int\)",
+    ),
+    "Decimals": (
+        lambda y: [Decimal(int(v)) for v in y],
+        r"objects of type \['Decimal'",
     ),
 }
 each_bad_y = pytest.mark.parametrize(("spoil", "match"), BAD_Y.values(), ids=BAD_Y)
