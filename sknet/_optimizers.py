@@ -134,7 +134,8 @@ class Adam:
         self._unit_1 = self._unit_2 = 1.0
         self._scratch = np.empty_like(params, shape=min(block, params.size))
         self._add_scaled, self._scale = AXPY[params.dtype], SCAL[params.dtype]
-        self._size = self._keep = self._epsilon = 0.0
+        self._size = self._keep = 0.0
+        self._epsilon = np.zeros_like(params, shape=())  # an array is added sooner
         self._blocks = self.parts(0, params.size, block)
 
     def step(self, params: Array, grads: Array, rate: float) -> None:
@@ -173,7 +174,7 @@ class Adam:
         unit_m = self._unit_1 * (1 - beta_1) / (1 - beta_1**t)
         unit_v = self._unit_2 * (1 - beta_2)
         self._size = rate * unit_m * ((1 - beta_2**t) / unit_v) ** 0.5
-        self._epsilon = self.epsilon / unit_v**0.5
+        self._epsilon[()] = self.epsilon / unit_v**0.5
         # a rate above 1 / alpha would flip the weights' signs instead of shrinking them
         self._keep = max(0.0, 1 - rate * self.alpha)
 
@@ -185,7 +186,7 @@ class Adam:
         np.multiply(g, g, out=scratch)
         add_scaled(scratch, v, a=1 / self._unit_2)
         np.sqrt(v, out=scratch)
-        scratch += self._epsilon
+        np.add(scratch, self._epsilon, out=scratch)
         np.divide(m, scratch, out=scratch)
         if n_decayed:
             self._scale(self._keep, theta[:n_decayed])

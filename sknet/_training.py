@@ -78,13 +78,14 @@ class Minibatches:
         self.size = min(size, n)
         self.rng = rng
         self.whole = whole
+        self._sparse = sp.issparse(data.X)  # whose question takes as long as an answer
         self._order = np.arange(n)
         self._rows = data.rows.copy()
         self._y = data.y.copy()
         self._weight = data.weight.astype(standardizer.dtype)[:, :, np.newaxis]
         self._source_weight = self._weight.copy()
         self._one_weight = bool((self._weight == self._weight.flat[0]).all())
-        if not sp.issparse(data.X):
+        if not self._sparse:
             n_inputs = d + standardizer.n_split
             some = min(self.size, max(1, PART_ELEMENTS // n_inputs))
             self._raw = np.empty((some, d), data.X.dtype)
@@ -110,7 +111,7 @@ class Minibatches:
             m = part.stop - part.start
             if m not in self._scaled:
                 self._scaled[m] = self._weight[:, part] * self._share(m)
-            inputs: Any = None if sp.issparse(self.data.X) else self._inputs[:m]
+            inputs: Any = None if self._sparse else self._inputs[:m]
             batch = Batch(self._order[part], inputs, self._y[part], self._scaled[m])
             yield batch, self._rows[part], self._weight[:, part]
 
@@ -122,7 +123,7 @@ class Minibatches:
         """The batch with the network inputs and weights of this pass."""
         if not self._one_weight:
             np.multiply(weight, self._share(len(rows)), out=batch.weight)
-        if sp.issparse(self.data.X):
+        if self._sparse:
             if self._ready is None:
                 return batch._replace(X=self.standardizer.sparse(self.data.X[rows])[0])
             return batch._replace(X=self._ready[batch.rows])
@@ -137,7 +138,7 @@ class Minibatches:
         """The inputs for all rows, if they are small: else each step makes its own."""
         X: Any = self.data.X
         rows = self.data.rows
-        if sp.issparse(X):
+        if self._sparse:
             small = X.nnz * (X.data.itemsize + X.indices.itemsize) <= READY_BYTES
             return self.standardizer.sparse(X[rows])[0] if small else None
         shape = len(rows), self._inputs.shape[1]
