@@ -4,10 +4,13 @@ Distinct rows, class weights, column statistics, canonical order and hold-out, i
 sequence. Only indices and weights are made; X is read, never copied.
 """
 
+import math
 import warnings
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils import compute_class_weight
 
 from sknet._columns import ColumnStatistics, merged_statistics
 from sknet._crossfit import member_weights
@@ -21,7 +24,8 @@ from sknet._rows import (
     hold_out,
 )
 from sknet._training import Dataset
-from sknet._validation import class_weights
+
+SMALLEST_WEIGHT = 1e-300  # of a row that counts, beside rows of weight 1
 
 
 class Prepared(NamedTuple):
@@ -123,7 +127,7 @@ def prepare(
     """
     X, y, _ = labelled
     distinct, counts = _distinct(labelled, len(classes))
-    factors = class_weights(settings.class_weight, classes, counts)
+    factors = _class_weights(settings.class_weight, classes, counts)
     distinct = _weigh(distinct, y, factors)
     of_all = _statistics(settings, X, distinct)
     canonical = canonical_order(X, distinct, y, len(classes), of_all)
@@ -173,7 +177,7 @@ def prepare_batch(
     X, y, _ = labelled
     distinct, counts = _distinct(labelled, len(classes))
     all_counts = counts if seen is None else seen.class_counts + counts
-    factors = class_weights(settings.class_weight, classes, all_counts)
+    factors = _class_weights(settings.class_weight, classes, all_counts)
     distinct = _weigh(distinct, y, factors)
     new = Seen(len(distinct.rows), float(distinct.weight.mean()), counts)
     seen = new if seen is None else seen.merge(new)
@@ -198,10 +202,45 @@ def given_validation(settings, validation, classes, prepared):
     """The rows of a given validation set, weighted as the training rows are."""
     X, y, weight = validation
     counts = prepared.seen.class_counts
-    weight = weight * class_weights(settings.class_weight, classes, counts)[y]
+    factors = _class_weights(settings.class_weight, classes, counts)[y]
+    # their scale says nothing, and may be at either end of the float range
+    weight = _product(weight / weight.max(), factors / (factors.max() or 1))
     if not weight.any():
         raise ValueError("class_weight gives every row of y_val the weight zero.")
-    return Dataset(X, np.arange(X.shape[0]), y, weight[np.newaxis])
+    return Dataset(X, np.arange(X.shape[0]), y, weight[np.newaxis] / weight.max())
+
+
+def _class_weights(class_weight, classes, counts):
+    """A factor (n_classes,) for each class.
+
+    Parameters
+    ----------
+    class_weight : None, "balanced" or dict
+    classes : ndarray of shape (n_classes,)
+    counts : ndarray of shape (n_classes,)
+        Weighted number of rows of each class, for "balanced".
+    """
+    if class_weight is None:
+        return np.ones(len(classes))
+    if isinstance(class_weight, Mapping):
+        given = np.array([float(class_weight.get(c, 1.0)) for c in classes.tolist()])
+        exponent = math.frexp(given.max())[1]
+        # only ratios count, but the squares of weights must be finite, and not zero
+        with np.errstate(under="ignore"):
+            factors = np.ldexp(given, -max(0, exponent - 30) - min(0, exponent + 30))
+        return np.where(given > 0, np.maximum(factors, SMALLEST_WEIGHT), 0)
+    factors = np.zeros(len(classes))
+    present = np.flatnonzero(counts > 0)
+    factors[present] = compute_class_weight(
+        "balanced", classes=present, y=present, sample_weight=counts[present]
+    )
+    return factors
+
+
+def _product(weight, factor):
+    """Of sample weights and class weights (n,); positive where both of them are."""
+    counts = (weight > 0) & (factor > 0)
+    return np.where(counts, np.maximum(weight * factor, SMALLEST_WEIGHT), 0)
 
 
 def _distinct(labelled, n_classes):
@@ -234,7 +273,7 @@ def _weigh(distinct, y, factors):
     """Times the class weights; what comes to zero is dropped."""
     if (factors == 1).all():
         return distinct
-    weight = distinct.weight * factors[y[distinct.rows]]
+    weight = _product(distinct.weight, factors[y[distinct.rows]])
     return _take(distinct._replace(weight=weight), np.flatnonzero(weight))
 
 

@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from sklearn import get_config
-from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
@@ -258,7 +257,7 @@ def check_labels(y, name="y"):
             f"{name} must hold labels of one kind that can be sorted. Got a mix: "
             f"{sorted(kind.__name__ for kind in kinds)}."
         )
-    if not all(issubclass(kind, str | bytes) for kind in kinds):  # bytes it explains
+    if not all(issubclass(kind, str) for kind in kinds):
         raise ValueError(
             f"Unknown label type: {name} is an array of objects of type "
             f"{sorted(kind.__name__ for kind in kinds)}. Give it a dtype of its own, "
@@ -446,35 +445,11 @@ def check_class_weight(class_weight, classes, labelled):
                 f"class_weight[{label!r}] must be a float in the range [0, inf). "
                 f"Got {_shown(weight)} instead."
             )
-    factors = class_weights(class_weight, classes, None)
-    if not (labelled.sample_weight * factors[labelled.y]).any():
+    counts = np.array([class_weight.get(c, 1) > 0 for c in classes.tolist()])
+    if not counts[labelled.y[labelled.sample_weight > 0]].any():
         raise ValueError(
             f"class_weight={class_weight!r} gives every row of y the weight zero."
         )
-
-
-def class_weights(class_weight, classes, counts):
-    """A factor (n_classes,) for each class.
-
-    Parameters
-    ----------
-    class_weight : None, "balanced" or dict
-    classes : ndarray of shape (n_classes,)
-    counts : ndarray of shape (n_classes,)
-        Weighted number of rows of each class, for "balanced".
-    """
-    if class_weight is None:
-        return np.ones(len(classes))
-    if isinstance(class_weight, Mapping):
-        factors = [float(class_weight.get(c, 1.0)) for c in classes.tolist()]
-        # only ratios count, but the squares of weights must be finite
-        return np.ldexp(factors, -max(0, math.frexp(max(factors))[1] - 30))
-    factors = np.zeros(len(classes))
-    present = np.flatnonzero(counts > 0)
-    factors[present] = compute_class_weight(
-        "balanced", classes=present, y=present, sample_weight=counts[present]
-    )
-    return factors
 
 
 ROWS_TO_COMPARE = 2_000  # at least: enough to tell the size of columns

@@ -49,7 +49,7 @@ IMPORTS = {
     "_plot": "matplotlib.cbook matplotlib.lines matplotlib.pyplot matplotlib.ticker "
     "numpy sklearn.utils.validation",
     "_prediction": f"{NUMERIC} scipy.sparse",
-    "_preparation": "numpy typing warnings",
+    "_preparation": "collections.abc math numpy sklearn.utils typing warnings",
     "_probabilities": "functools numpy sklearn.utils.validation",
     "_publishing": "math numpy typing",
     "_reporting": "logging numpy scipy.special sklearn.exceptions warnings",

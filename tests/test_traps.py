@@ -392,6 +392,73 @@ def test_a_code_for_missing_values_does_not_drown_its_column(wild):
     assert (clf.scale_ > 1e4).all()
 
 
+SCALES = [1e-300, 1e-160, 1.0, 1e160, 1e300]
+
+
+@pytest.mark.parametrize("of_classes", [1e-200, 1e200, 1e300])
+@pytest.mark.parametrize("of_rows", SCALES)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_scale_of_weights_says_nothing(of_rows, of_classes):
+    """Neither that of the rows' nor of the classes', nor both at the same end."""
+    X, y = load_iris(return_X_y=True)
+    weight = np.random.default_rng(0).uniform(0.5, 2, size=150)
+    ratios = {0: 1.0, 1: 0.5, 2: 0.25}
+
+    def answers(of_rows, of_classes):
+        class_weight = {c: of_classes * ratio for c, ratio in ratios.items()}
+        clf = TwoLayerClassifier(
+            8, n_estimators=2, max_iter=3, random_state=0, class_weight=class_weight
+        )
+        clf.fit(X, y, of_rows * weight)
+        proba = clf.predict_proba(X)
+        stream = clf.partial_fit(X, y, sample_weight=of_rows * weight)
+        return proba, stream.predict_proba(X)
+
+    with np.errstate(all="raise"):
+        given = answers(of_rows, of_classes)
+    for proba, expected in zip(given, answers(1.0, 1.0), strict=True):
+        np.testing.assert_allclose(proba, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced", {0: 1e300, 1: 1e-300}])
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_scale_of_validation_weights_says_nothing(scale, class_weight):
+    X, y = load_breast_cancer(return_X_y=True)
+    weight = np.random.default_rng(0).uniform(0.5, 2, size=len(y))
+
+    def curve(scale):
+        clf = TwoLayerClassifier(
+            8, n_estimators=2, max_iter=3, random_state=0, class_weight=class_weight
+        )
+        clf.fit(X, y, X_val=X, y_val=y, sample_weight_val=scale * weight)
+        return clf.validation_loss_curve_
+
+    with np.errstate(all="raise"):
+        found = curve(scale)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, curve(1.0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_class_of_hardly_any_weight_is_still_a_class(method):
+    X, y = load_iris(return_X_y=True)
+    clf = TwoLayerClassifier(8, n_estimators=2, max_iter=3, random_state=0)
+    clf.set_params(class_weight={0: 1e300, 1: 1e-100, 2: 1.0})
+    clf.fit(X, y)
+    if method == "partial_fit":
+        clf.partial_fit(X[y == 1], y[y == 1])
+    assert clf.classes_.tolist() == [0, 1, 2]
+    assert np.isfinite(clf.predict_proba(X)).all()
+
+
+def test_validation_rows_of_a_class_without_weight_are_refused():
+    X, y = load_iris(return_X_y=True)
+    clf = TwoLayerClassifier(class_weight={0: 0.0, 1: 1.0, 2: 1.0})
+    with pytest.raises(ValueError, match="class_weight gives every row of y_val"):
+        clf.fit(X, y, X_val=X[y == 0], y_val=y[y == 0])
+
+
 UNITS = {
     "plain": np.ones(4),
     "huge": np.full(4, 1e300),
