@@ -519,9 +519,9 @@ def test_bad_class_weights_are_named(X, y, class_weight, match, kind):
 @each_learner
 def test_weights_whose_product_is_zero_are_named(X, y, kind):
     clf, learn = learner(kind, X, y)
-    clf.set_params(class_weight={0: 1e-300, 1: 1e-300})
+    clf.set_params(class_weight={0: 0.0, 1: 1.0})
     with raises_unharmed(clf, X, "class_weight"):
-        learn(X, y, sample_weight=np.full(N, 1e-50))
+        learn(X, y, sample_weight=np.where(y == 0, 1.0, 0.0))
 
 
 @pytest.mark.parametrize("make", [np.random.RandomState, np.random.default_rng])
