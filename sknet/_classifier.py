@@ -52,7 +52,7 @@ class TwoLayerClassifier(
     hidden_layer_size : int or 'auto', default='auto'
         Hidden units of each member. 'auto' takes 48 for up to 5,000 distinct rows and
         128 for more, which have finer structure to learn. Beyond 29,000 columns it
-        takes fewer, down to 16: all members have 2**24 weights of inputs at most.
+        takes fewer: 2**24 weights of inputs in all members, but 32 units at least.
     n_estimators : int or 'auto', default='auto'
         Members trained at once. Their first layers are one matrix product, so 8 members
         cost less than 8 fits. 'auto' takes 12 for up to 5,000 distinct rows, which
@@ -426,7 +426,7 @@ class TwoLayerClassifier(
         ------
         ValueError
             If `classes` is missing at first or changed later, or a label is not in it;
-            if no row of the batch has a positive weight: there is nothing to learn.
+            if no row has a positive weight, or all are 1e60 times the first batch's.
         """
         settings = _validation.check_settings(self)
         stand_in = self._stand_in()
@@ -476,8 +476,9 @@ class TwoLayerClassifier(
         """Shape and named views of the fitted parameters."""
         if not self.__sklearn_is_fitted__():
             raise AttributeError(f"this {type(self).__name__} is not fitted yet")
-        shape = _objects.fitted_shape(vars(self))
-        return shape, shape.views(self._params)
+        attributes = vars(self)  # once: another thread may put a new model there
+        shape = _objects.fitted_shape(attributes)
+        return shape, shape.views(attributes["_params"])
 
     def _previous(self):
         """Fitted attributes to continue from, or None before the first fit."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from sknet import _reporting
 from sknet._crossfit import OutOfFold, out_of_fold_proba, temperature_of_mean
+from sknet._monitor import Monitor, mean_history
 from sknet._objects import batch_size_for, dropout_for, optimizer_for, schedule_for
 from sknet._prediction import ValidationLoss
 from sknet._preparation import (
@@ -27,13 +28,7 @@ from sknet._rows import fold_of_rows
 from sknet._schedules import Constant
 from sknet._session import Session
 from sknet._threads import run_with_threads_for
-from sknet._training import (
-    Minibatches,
-    Monitor,
-    fit_lbfgs,
-    fit_stochastic,
-    mean_history,
-)
+from sknet._training import Minibatches, fit_lbfgs, fit_stochastic
 
 FULL_BATCH_ELEMENTS = 1 << 20  # of a block's widest array, for L-BFGS
 
@@ -80,14 +75,20 @@ def fit(settings, labelled, classes, validation, previous, callbacks):
     run = run_lbfgs if settings.solver == "lbfgs" else run_stochastic
     training = partial(run, session, held_out, partial(callbacks.begin, "fit"))
     task, outcome = run_with_threads_for(_largest_product(session), training)
-    if outcome.interruption is None:
-        _reporting.warn_if_in_trouble(
-            settings, outcome, prepared.data, held_out, len(classes)
-        )
+    warn = partial(_warn, session, outcome, held_out, validation)
+    attributes, late = _finish(partial(_attributes, session, outcome, labelled.X))
+    late = outcome.interruption or _interrupted(warn) or late
+    return attributes, _end(task, late, attributes)
+
+
+def _warn(session, outcome, held_out, validation):
+    """Warn of what went wrong in a fit that was not interrupted."""
+    settings, prepared = session.settings, session.prepared
+    _reporting.warn_if_in_trouble(
+        settings, outcome, prepared.data, held_out, session.loss.n_classes
+    )
     if settings.store_oof_proba and prepared.fold is None:
         _reporting.warn_no_folds(settings, validation, prepared.sizes.n_estimators)
-    attributes, late = _finish(partial(_attributes, session, outcome, labelled.X))
-    return attributes, _end(task, outcome.interruption or late, attributes)
 
 
 def partial_fit(settings, labelled, classes, previous, callbacks):
@@ -152,15 +153,25 @@ def run_stochastic(session, held_out, begin):
                 collect=out_of_fold and out_of_fold.in_passing,
             )
     except KeyboardInterrupt as error:
+        monitor.complete()
         if monitor.best_epoch == 0:
             raise
         monitor.stop_reason, interruption = "interrupted", error
         if not np.isfinite(network.params).all():
             network.params[:] = monitor.best_params
             optimizer.reset()
-    _reporting.stopped(settings.verbose, monitor)
     result, late = _finish(partial(outcome, n_recoveries))
-    return task, result._replace(interruption=interruption or late)
+    told = _interrupted(partial(_reporting.stopped, settings.verbose, monitor))
+    return task, result._replace(interruption=interruption or late or told)
+
+
+def _interrupted(call):
+    """The Ctrl-C that ended ``call()``, if one did: training is not lost to it."""
+    try:
+        call()
+    except KeyboardInterrupt as error:
+        return error
+    return None
 
 
 def _finish(call):
@@ -218,12 +229,14 @@ def run_lbfgs(session, held_out, begin):
                 stop_reason = "callback"
                 break
     except KeyboardInterrupt as error:
+        for monitor in monitors:
+            monitor.complete()
         monitors = [monitor for monitor in monitors if monitor.best_epoch]
         if not monitors:
             raise
         stop_reason = monitors[-1].stop_reason = "interrupted"
         interruption = error
-        _reporting.stopped(settings.verbose, monitors[-1])
+        _interrupted(partial(_reporting.stopped, settings.verbose, monitors[-1]))
     result, late = _finish(partial(_joint_outcome, session, monitors, stop_reason))
     return task, result._replace(interruption=interruption or late)
 

@@ -127,7 +127,7 @@ class Sizes(NamedTuple):
 
 FEW_ROWS, SIZES_FOR_FEW, SIZES_FOR_MANY = 5_000, Sizes(12, 48), Sizes(4, 128)
 MOST_WEIGHTS = 1 << 24  # of the first layer: with gradient, moments and the like 0.5 GB
-FEWEST = Sizes(4, 16)  # however many columns there are
+FEWEST, ENOUGH_UNITS = Sizes(4, 8), 16  # rather than more members
 
 
 def sizes_for(settings, n, d):
@@ -141,7 +141,7 @@ def sizes_for(settings, n, d):
     room = MOST_WEIGHTS // d
     k, h = settings.n_estimators, settings.hidden_layer_size
     if k == "auto":
-        units = FEWEST.hidden_layer_size if h == "auto" else h
+        units = ENOUGH_UNITS if h == "auto" else h
         k = min(most.n_estimators, max(FEWEST.n_estimators, room // units))
     if h == "auto":
         h = min(most.hidden_layer_size, max(FEWEST.hidden_layer_size, room // k))

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sknet._training import History
+from sknet._monitor import History
 
 # beside the sizes: what weights cannot be carried over if it changes
 STRUCTURE = ("activation", "standardize", "squash", "split_inputs")

@@ -64,7 +64,7 @@ def warn_if_in_trouble(settings, outcome, data, held_out, n_classes):
     """One ConvergenceWarning if training diverged, or learnt less than nothing."""
     history = outcome.history
     if history.stop_reason == "diverged" or outcome.n_recoveries:
-        warn_of_divergence(settings, outcome, stacklevel=5)
+        warn_of_divergence(settings, outcome, stacklevel=7)
         return
     if history.stop_reason == "callback":
         return  # who stops early knows what has been learnt
@@ -77,7 +77,7 @@ def warn_if_in_trouble(settings, outcome, data, held_out, n_classes):
             f"{settings.learning_rate_init:g}, alpha={settings.alpha:g} or "
             f"max_iter={settings.max_iter}; or X says nothing about y.",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=6,
         )
 
 
@@ -108,7 +108,7 @@ def warn_no_folds(settings, validation, n_members):
     warnings.warn(
         f"store_oof_proba=True needs folds, but {reason}. oof_proba_ is None.",
         UserWarning,
-        stacklevel=4,
+        stacklevel=6,
     )
 
 

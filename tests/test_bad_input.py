@@ -18,9 +18,9 @@ from sklearn import config_context
 from sklearn.exceptions import NotFittedError
 
 from sknet import TwoLayerClassifier
+from sknet._monitor import Monitor
 from sknet._network import TwoLayerNetwork
 from sknet._optimizers import SGD, ScalingLayerAdam
-from sknet._training import Monitor
 from sknet._validation import InvalidParameterError
 
 PREDICTORS = ("predict", "predict_proba", "predict_log_proba", "decision_function")

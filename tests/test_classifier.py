@@ -593,14 +593,16 @@ def test_columns_are_split_unless_they_are_many_or_two_valued(rng):
         (29_000, {}, (12, 48)),
         (60_000, {}, (12, 23)),
         (100_000, {}, (10, 16)),
-        (1_000_000, {}, (4, 16)),
+        (260_000, {}, (4, 16)),
+        (2**20, {}, (4, 8)),
         (100_000, {"n_estimators": 1}, (1, 48)),
         (100_000, {"hidden_layer_size": 40}, (4, 40)),
+        (2**20, {"n_estimators": 1}, (1, 16)),
         (1_000_000, {"n_estimators": 2, "hidden_layer_size": 3}, (2, 3)),
     ],
 )
 def test_auto_takes_fewer_units_for_very_many_columns(d, given, expected):
-    """At most 2 ** 24 weights in the first layer, but four members of 16 units."""
+    """At most 2 ** 24 weights in the first layer, but four members of 8 units."""
     X = sp.csr_array((np.ones(20), np.arange(20), np.arange(21)), shape=(20, d))
     clf = TwoLayerClassifier(max_iter=1, **given).fit(X, np.arange(20) % 2)
     assert clf.intercepts_[0].reshape(-1, clf.coefs_[0].shape[-1]).shape == expected

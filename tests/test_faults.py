@@ -5,7 +5,9 @@ at the next one. Never may an estimator be left in between.
 """
 
 import copy
+import itertools
 import pickle
+import sys
 import warnings
 
 import numpy as np
@@ -16,12 +18,12 @@ from packaging.version import Version
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
-from sknet import TwoLayerClassifier, _fitting
+from sknet import TwoLayerClassifier, _fitting, _monitor, _reporting
 from sknet._crossfit import OutOfFold
+from sknet._monitor import Monitor
 from sknet._network import TwoLayerNetwork
 from sknet._optimizers import SGD, ScalingLayerAdam
 from sknet._standardizer import Standardizer
-from sknet._training import Monitor
 
 HAS_CALLBACKS = Version(sklearn.__version__) >= Version("1.9")
 # short fits, which are of no use to anyone
@@ -237,6 +239,100 @@ def test_an_interrupt_after_the_last_epoch_does_not_lose_the_fit(
         assert equal(state(clf), expected)
     else:
         assert not hasattr(clf, "classes_")
+
+
+def at_line(number, path):
+    """A trace function that raises Ctrl-C at the n-th line run in one file."""
+    left = number
+
+    def trace(frame, event, arg):
+        nonlocal left
+        if frame.f_code.co_filename != path:
+            return None
+        if event == "line":
+            left -= 1
+            if left == 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt("at a line")
+        return trace
+
+    return trace
+
+
+def fitted_attributes(clf):
+    """All of them, but for what a later fit goes on with."""
+    return {name: value for name, value in state(clf).items() if name != "_state"}
+
+
+RECORDED = {
+    "cross-fitted": {"early_stopping": True, "dropout": 0.2},
+    "cross-fitted in passing": {"early_stopping": True, "dropout": 0.0},
+    "hold-out": {"early_stopping": True, "n_estimators": 1},
+    "lbfgs": {"solver": "lbfgs", "early_stopping": True, "n_estimators": 1},
+}
+
+
+@pytest.mark.parametrize("place", ["stopped", "warn_if_in_trouble", "warn_no_folds"])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_an_interrupt_while_the_end_is_told_does_not_lose_the_fit(
+    data, monkeypatch, solver, place
+):
+    """Where lines are written, or a warning, other programs can make it last."""
+    settings = {"solver": solver, "n_estimators": 1, "store_oof_proba": True}
+    with pytest.warns(UserWarning, match="store_oof_proba"):
+        expected = fitted_attributes(small_net(**settings).fit(*data))
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt("late")
+
+    monkeypatch.setattr(_reporting, place, interrupted)
+    clf = small_net(**settings)
+    with (
+        warnings.catch_warnings(action="ignore"),
+        pytest.raises(KeyboardInterrupt, match="late"),
+    ):
+        clf.fit(*data)
+    found = fitted_attributes(clf)
+    assert found.pop("stop_reason_") in (expected.pop("stop_reason_"), "interrupted")
+    assert equal(found, expected)
+
+
+@pytest.mark.parametrize("settings", RECORDED.values(), ids=RECORDED)
+def test_an_interrupt_at_any_line_of_an_epochs_record_leaves_it_whole(
+    steps, data, settings
+):
+    """The model is the one of a Ctrl-C between two epochs, or there is none."""
+    whole = fitted_attributes(small_net(**settings).fit(*data))
+    models = [whole, {**whole, "stop_reason_": "interrupted"}]
+    begin = Monitor.begin_epoch
+    for n_epochs in (1, 2):
+
+        def interrupted(self, n_epochs=n_epochs):
+            if self.n_epochs == n_epochs:
+                raise KeyboardInterrupt("between epochs")
+            return begin(self)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Monitor, "begin_epoch", interrupted)
+            clf = small_net(**settings)
+            with pytest.raises(KeyboardInterrupt, match="between"):
+                clf.fit(*data)
+        models.append(fitted_attributes(clf))
+    n_kept = 0
+    for number in itertools.count(1):
+        clf, before = small_net(**settings), sys.gettrace()
+        sys.settrace(at_line(number, _monitor.__file__))
+        try:
+            clf.fit(*data)
+            break
+        except KeyboardInterrupt:
+            if hasattr(clf, "classes_"):
+                n_kept += 1
+                found = fitted_attributes(clf)
+                assert any(equal(found, model) for model in models), number
+        finally:
+            sys.settrace(before)
+    assert n_kept > 20
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])

@@ -37,7 +37,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neural_network import MLPClassifier
 
-from sknet import TwoLayerClassifier, _network, _prediction
+from sknet import TwoLayerClassifier, _network, _objects, _prediction
 
 # short fits, which are of no use to anyone
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -252,6 +252,51 @@ def test_streams_side_by_side_equal_streams_one_by_one(backend, long_or_quick):
         found = learn(joblib.Parallel())
     for a, b in zip(one_by_one, found, strict=True):
         assert_equal(state(b), state(a))
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "predict",
+        "predict_proba",
+        "predict_log_proba",
+        "decision_function",
+        "coefs_",
+        "intercepts_",
+    ],
+)
+def test_a_model_that_is_replaced_amid_a_call_answers_for_itself(monkeypatch, what):
+    """Another thread fits while this one asks: here, at the worst moment."""
+    X, y = table(60)
+    given = {"early_stopping": True, "max_iter": 8}
+
+    def old():
+        return small_net(**given).fit(X, y)
+
+    def new(clf):
+        clf.set_params(hidden_layer_size=5, random_state=1)
+        return clf.fit(X[:, ::-1], y + 10)
+
+    def ask(clf):
+        asked = getattr(clf, what)
+        return asked(X) if callable(asked) else asked
+
+    before, after = ask(old()), ask(new(old()))
+    assert not np.array_equal(np.ravel(before[0]), np.ravel(after[0]))
+    clf, left = old(), [True]
+    for name in ("fitted_network", "fitted_shape"):
+        whole = getattr(_objects, name)
+
+        def replaced(attributes, whole=whole):
+            found = whole(attributes)
+            if left:
+                left.clear()
+                new(clf)
+            return found
+
+        monkeypatch.setattr(_objects, name, replaced)
+    assert_equal(ask(clf), before)
+    assert_equal(ask(clf), after)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

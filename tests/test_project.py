@@ -37,6 +37,7 @@ LAYERS = [
     {
         "_activations",
         "_losses",
+        "_monitor",
         "_optimizers",
         "_schedules",
         "_standardizer",

@@ -42,6 +42,7 @@ IMPORTS = {
     "_documentation": "functools importlib.metadata os.environ re",
     "_fitting": "functools math numpy types",
     "_losses": f"{NUMERIC} scipy.linalg.blas scipy.special",
+    "_monitor": f"{NUMERIC} math",
     "_network": f"{NUMERIC} numpy.random scipy.sparse",
     "_objects": "numpy typing",
     "_optimizers": f"{NUMERIC} itertools scipy.linalg.blas",
