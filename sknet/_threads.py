@@ -10,7 +10,7 @@ is one: the first fit to come sets it, and the last to go takes it back.
 """
 
 import functools
-from os import getpid
+from os import environ, getpid
 from threading import Lock
 
 import threadpoolctl
@@ -91,9 +91,11 @@ def run_with_threads_for(n_multiplications, call):
     """Return ``call()``, with BLAS kept to one thread if products are of this size.
 
     Not a context manager: a Ctrl-C may come after the limit is set and before a
-    ``with`` statement knows of it, and the process would keep it.
+    ``with`` statement knows of it, and the process would keep it. With
+    SKNET_LIMIT_BLAS=0 in the environment BLAS keeps the caller's threads.
     """
-    if n_multiplications >= WORTH_SHARING or not _blas():
+    asked_not_to = environ.get("SKNET_LIMIT_BLAS") == "0"
+    if n_multiplications >= WORTH_SHARING or asked_not_to or not _blas():
         return call()
     limit, holder = _limit(), object()
     try:

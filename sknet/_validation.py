@@ -107,6 +107,7 @@ def _instance(kind, words):
 
 
 ENCODE = "encode other columns first, for example with skrub.TableVectorizer."
+PLAIN_DTYPES = "fd?bBhHiIlLqQ"  # float32, float64, bool and all integers
 MISSING_KINDS = {"NoneType", "NAType", "NaTType"}
 
 RULES = {
@@ -192,17 +193,18 @@ def check_X(estimator, X, *, reset):
 def _is_usable_as_it_is(estimator, X):
     """Whether scikit-learn's validation would hand X back without a word.
 
-    For a single row it takes longer than the prediction. What is not a plain float
-    array of the right shape, or has or lacks names, goes through it.
+    For a single row it takes longer than the prediction. What is not a plain
+    array of numbers of the right shape, or has or lacks names, goes through it.
     """
-    if type(X) is not np.ndarray or X.dtype.char not in "fd" or X.ndim != 2:
+    if type(X) is not np.ndarray or X.dtype.char not in PLAIN_DTYPES or X.ndim != 2:
         return False
     if X.shape[1] != estimator.n_features_in_ or X.size == 0:
         return False
     if hasattr(estimator, "feature_names_in_") or not X.dtype.isnative:
         return False
-    # a sum is finite only if all its terms are
-    return get_config()["assume_finite"] or math.isfinite(np.add.reduce(X, None))
+    if X.dtype.kind != "f" or get_config()["assume_finite"]:
+        return True
+    return math.isfinite(np.add.reduce(X, None))  # only if all its terms are
 
 
 def check_X_y(estimator, X, y, sample_weight, *, reset):

@@ -58,10 +58,10 @@ IMPORTS = {
     "_schedules": "math typing",
     "_session": "contextlib numpy numpy.random scipy.sparse sklearn.utils",
     "_standardizer": f"{NUMERIC} math scipy.sparse",
-    "_threads": "functools os.getpid threading.Lock threadpoolctl",
+    "_threads": "functools os.environ os.getpid threading.Lock threadpoolctl",
     "_training": f"{NUMERIC} math numpy.random scipy.optimize scipy.sparse",
     "_validation": "collections.abc math numbers numpy numpy.exceptions numpy.random "
-    "scipy.sparse sklearn sklearn.utils sklearn.utils.multiclass "
+    "scipy.sparse sklearn sklearn.utils.multiclass "
     "sklearn.utils.validation types typing warnings",
     "_version": "",
     "onnx": "contextlib functools numpy onnx.helper skl2onnx skl2onnx._parse "

@@ -195,6 +195,10 @@ assert os.waitpid(child, 0)[1] == 0
 assert blas_threads() == {2}
 """
 
+NOT_WANTED = SEEN.replace("{1}", "{2}").replace(
+    "with Thread", "os.environ['SKNET_LIMIT_BLAS'] = '0'\nwith Thread"
+)
+
 SEARCHES = """
 import joblib
 from sklearn.model_selection import cross_val_score
@@ -211,6 +215,7 @@ with joblib.parallel_config("threading", n_jobs=2):
     [
         SIDE_BY_SIDE,
         SEEN,
+        NOT_WANTED,
         AFTER_AN_ERROR,
         BESIDE_AN_ERROR,
         SEARCHES,
@@ -221,7 +226,15 @@ with joblib.parallel_config("threading", n_jobs=2):
             ),
         ),
     ],
-    ids=["side by side", "seen", "after an error", "beside one", "searches", "forked"],
+    ids=[
+        "side by side",
+        "seen",
+        "not wanted",
+        "after an error",
+        "beside one",
+        "searches",
+        "forked",
+    ],
 )
 def test_threads_in_a_process_without_a_limit(code):
     """The limit of this test session would hide what happens to it."""
