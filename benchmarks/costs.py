@@ -40,15 +40,20 @@ from sknet._training import READY_BYTES
 EPOCHS = 20  # of the solvers
 
 
-def medians(calls, repeats):
-    """Median seconds of each named call, the calls taking turns."""
+def turns(calls, repeats):
+    """Seconds of each named call, the calls taking turns: a row a turn."""
     seconds = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
             start = time.perf_counter()
             call()
             seconds[name].append(time.perf_counter() - start)
-    return pd.Series({name: np.median(values) for name, values in seconds.items()})
+    return pd.DataFrame(seconds)
+
+
+def medians(calls, repeats):
+    """Median seconds of each named call."""
+    return turns(calls, repeats).median()
 
 
 def fitted(problem):
@@ -61,7 +66,7 @@ def fitted(problem):
 
 
 def predictions():
-    """predict_proba of one row and of 10,000 rows, on digits; size of the pickle."""
+    """predict_proba of one row and of 10,000, on digits; size of the pickle."""
     problem = problems()["digits"]()._replace(epochs=5)
     frame = pd.DataFrame(problem.X).rename(columns="pixel {}".format)
     models, of_frame = fitted(problem), fitted(problem._replace(X=frame))
@@ -304,6 +309,19 @@ def growth(folder=RESULTS):
     return pd.DataFrame(table).T
 
 
+def report(parts, path):
+    """Print the table of each named part, and save all figures, one a row."""
+    print(environment())
+    figures = []
+    for name, part in parts.items():
+        table = pd.DataFrame(part())
+        print(f"\n{name}\n{table.round(4).to_string()}")
+        long = table.rename_axis("row").reset_index().melt("row", var_name="column")
+        figures.append(long.assign(part=name).dropna())
+    columns = ["part", "row", "column", "value"]
+    save(pd.concat(figures)[columns], path)
+
+
 PARTS = (predictions, streams, solvers, searches, imports, memory, growth)
 
 
@@ -315,17 +333,10 @@ def main():
     parser.add_argument("--out", type=Path, default=RESULTS, help="a folder")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    print(environment())
-    figures = []
-    for part in PARTS:
-        if part.__name__ not in options.parts:
-            continue
-        table = pd.DataFrame(part(options.out) if part is growth else part())
-        print(f"\n{part.__doc__.splitlines()[0]}\n{table.round(4).to_string()}")
-        long = table.rename_axis("row").reset_index().melt("row", var_name="column")
-        figures.append(long.assign(part=part.__name__).dropna())
-    columns = ["part", "row", "column", "value"]
-    save(pd.concat(figures)[columns], options.out / "costs.csv")
+    parts = {part.__name__: part for part in PARTS if part.__name__ in options.parts}
+    if "growth" in parts:
+        parts["growth"] = lambda: growth(options.out)
+    report(parts, options.out / "costs.csv")
 
 
 if __name__ == "__main__":
