@@ -190,7 +190,7 @@ def solvers():
     """MLPClassifier's time over ours on digits, 100 units, X in float64 and float32.
 
     The same epochs for all solvers but lbfgs, which is compared by evaluation of the
-    objective.
+    objective; there ours computes in float64 whatever X is.
     """
     cases = {
         "adam in float64": ({"dtype": "float64"}, {}),
