@@ -20,6 +20,11 @@ def sizes(problem):
     return n, d, problem.hidden, o, min(problem.batch, n)
 
 
+def batch_sizes(n, m):
+    """Rows of each minibatch of an epoch; the last may be short."""
+    return [min(m, n - start) for start in range(0, n, m)]
+
+
 def products(problem):
     """Only the five matrix products of each step."""
     if sp.issparse(problem.X):
@@ -32,12 +37,14 @@ def products(problem):
     dH, dW1, dW2 = np.empty_like(H), np.empty_like(W1), np.empty_like(W2)
     dZ = rng.random((m, o), dtype=np.float32)
     outer = np.multiply if o == 1 else np.matmul  # broadcasting is quicker
-    for _ in range(problem.epochs * int(np.ceil(n / m))):
-        np.matmul(X, W1, out=H)
-        np.matmul(H, W2, out=Z)
-        np.matmul(H.T, dZ, out=dW2)
-        outer(dZ, W2.T, out=dH)
-        np.matmul(X.T, dH, out=dW1)
+    batches = [[a[:size] for a in (X, H, Z, dZ, dH)] for size in batch_sizes(n, m)]
+    for _ in range(problem.epochs):
+        for X, H, Z, dZ, dH in batches:
+            np.matmul(X, W1, out=H)
+            np.matmul(H, W2, out=Z)
+            np.matmul(H.T, dZ, out=dW2)
+            outer(dZ, W2.T, out=dH)
+            np.matmul(X.T, dH, out=dW1)
     return dW1
 
 
@@ -57,50 +64,66 @@ def sparse_products(problem):
     return H
 
 
-class Calls:
-    """k networks, their gradient and Adam's moments, trained call by call.
+class Buffers:
+    """Memory for a minibatch of m rows, and views of it, made once.
 
-    The first layer's bias is the last row of its weights and X has a column of ones, as
-    in sknet; ReLU's slope is taken from the bits as integers. The second layer's arrays
-    are matrices for one network, which ``dot`` multiplies, and stacks for several.
+    The second layer's arrays are matrices for one network, which ``dot`` multiplies,
+    and stacks for several.
     """
 
-    def __init__(self, X, y, h, o, m, k):
-        d = X.shape[1]
-        self.X = np.ones((len(X), d + 1), np.float32)
-        self.X[:, :d] = X
-        self.y, self.one_hot = y, np.eye(max(o, 2), dtype=np.float32)[:, -o:]
-        self.theta = np.random.default_rng(0).normal(
-            0, 0.1, (d + 1 + o) * k * h + k * o
-        )
-        self.theta = self.theta.astype(np.float32)
-        arrays = self.theta, *np.zeros((4, self.theta.size), np.float32)
-        self.parts = [[a[p] for a in arrays] for p in _blocks(self.theta.size)]
-        self.moments, self.unit_1, self.unit_2, self.t = arrays[2:4], 1.0, 1.0, 0
-        self.W1, self.W2, self.b2 = self._layers(self.theta, d + 1, h, o, k)
-        self.dW1, self.dW2, self.db2 = self._layers(arrays[1], d + 1, h, o, k)
-        self.W2_back, self.b2_row = (
-            self.W2.swapaxes(-1, -2),
-            self.b2[..., np.newaxis, :],
-        )
-        self.batch, self.target = np.empty((m, d + 1), "f4"), np.empty((m, o), "f4")
+    def __init__(self, d, h, o, m, k):
+        self.X, self.target = np.empty((m, d + 1), "f4"), np.empty((m, o), "f4")
+        self.X_back = self.X.T
         self.H, self.dH = np.empty((2, m, k * h), np.float32)
         self.H_of, self.dH_of = (self._by_member(a, k) for a in (self.H, self.dH))
         self.H_back = self.H_of.swapaxes(-1, -2)
         self.Z, self.dZ = np.empty((2, *self.H_of.shape[:-1], o), np.float32)
-        self.sum, self.log = np.empty((2, *self.Z.shape[:-1], 1), np.float32)
-        self.multiply = np.ndarray.dot if k == 1 else np.matmul
-        self.ones = np.ones(max(m, o), "f4")
+        self.total, self.log = np.empty((2, *self.Z.shape[:-1], 1), np.float32)
+        self.total_flat = self.total[..., 0]
+        self.ones_of_rows, self.ones_of_outputs = np.ones(m, "f4"), np.ones(o, "f4")
         zeros, ones = np.zeros(BLOCK, "f4"), np.ones(BLOCK, "i4")
         flat = self.H.ravel(), self.dH.ravel()
         hidden = [[a[p] for a in flat] for p in _blocks(self.H.size)]
         self.hidden = [(H, zeros[: len(H)]) for H, _ in hidden]
         self.bits = [(H.view("i4"), dH.view("i4"), ones[: len(H)]) for H, dH in hidden]
+        weighted = np.zeros((m, d // 4 * 4 + 4), np.float32)
+        self.weighted, self.weighted_back = weighted[:, : d + 1], weighted.T
+        self.product = np.empty((weighted.shape[1], k * h), np.float32)
+        self.product_of_inputs = self.product[: d + 1]
+
+    @staticmethod
+    def _by_member(hidden, k):
+        return hidden if k == 1 else hidden.reshape(len(hidden), k, -1).swapaxes(0, 1)
+
+
+class Calls:
+    """k networks, their gradient and Adam's moments, trained call by call.
+
+    The first layer's bias is the last row of its weights and X has a column of ones, as
+    in sknet; ReLU's slope is taken from the bits as integers.
+    """
+
+    def __init__(self, X, y, h, o, k):
+        d = X.shape[1]
+        self.shape = d, h, o, k
+        self.X = np.ones((len(X), d + 1), np.float32)
+        self.X[:, :d] = X
+        self.y, self.one_hot = y, np.eye(max(o, 2), dtype=np.float32)[:, -o:]
+        self.theta = np.zeros((d + 1 + o) * k * h + k * o, np.float32)
+        arrays = self.theta, *np.zeros((4, self.theta.size), np.float32)
+        self.parts = [[a[p] for a in arrays] for p in _blocks(self.theta.size)]
+        self.moments, self.unit_1, self.unit_2, self.t = arrays[2:4], 1.0, 1.0, 0
+        self.W1, self.W2, self.b2 = self._layers(self.theta, d + 1, h, o, k)
+        self.dW1, self.dW2, self.db2 = self._layers(arrays[1], d + 1, h, o, k)
+        self.W2_back = self.W2.swapaxes(-1, -2)
+        self.b2_row = self.b2[..., np.newaxis, :]
+        self.multiply = np.ndarray.dot if k == 1 else np.matmul
         # one output, few inputs: rather weight these by dZ than form dZ times W2
         self.few = k == o == 1 and d <= 2 * h
-        self.weighted = np.zeros((m, d // 4 * 4 + 4), np.float32)
-        self.product = np.empty((self.weighted.shape[1], k * h), np.float32)
         self.one = np.ones((), np.float32).view("i4")
+        rng = np.random.default_rng(0)  # starts as ours does
+        self.W1[:d] = rng.normal(0, (2 / d) ** 0.5, (d, k * h))
+        self.W2[...] = rng.normal(0, (2 / (h + o)) ** 0.5, self.W2.shape)
 
     @staticmethod
     def _layers(flat, d, h, o, k):
@@ -111,53 +134,53 @@ class Calls:
             return W1, W2.reshape(h, o), b2
         return W1, W2.reshape(k, h, o), b2.reshape(k, o)
 
-    @staticmethod
-    def _by_member(hidden, k):
-        return hidden if k == 1 else hidden.reshape(len(hidden), k, -1).swapaxes(0, 1)
+    def buffers(self, m):
+        """Memory for minibatches of m rows."""
+        d, h, o, k = self.shape
+        return Buffers(d, h, o, m, k)
 
-    def forward_backward(self, rows):
-        """Gradient of one minibatch; returns the loss."""
-        X, Z, dZ, target, total = self.batch, self.Z, self.dZ, self.target, self.sum
-        multiply, o = self.multiply, Z.shape[-1]
+    def forward_backward(self, rows, b):
+        """Gradient of one minibatch, in buffers of its size; returns the loss."""
+        X, Z, dZ, target, total = b.X, b.Z, b.dZ, b.target, b.total
+        multiply, o = self.multiply, self.shape[2]
         self.X.take(rows, axis=0, out=X, mode="clip")
         self.one_hot.take(self.y.take(rows), axis=0, out=target, mode="clip")
-        X.dot(self.W1, self.H)
-        for H, zeros in self.hidden:
+        X.dot(self.W1, b.H)
+        for H, zeros in b.hidden:
             np.maximum(H, zeros, out=H)
-        multiply(self.H_of, self.W2, Z)
+        multiply(b.H_of, self.W2, Z)
         np.add(Z, self.b2_row, out=Z)
         np.exp(Z, out=dZ)
         if o == 1:
             np.add(dZ, 1, out=total)
         else:
-            np.matmul(dZ, self.ones[:o], out=total[..., 0])
+            np.matmul(dZ, b.ones_of_outputs, out=b.total_flat)
         np.divide(dZ, total, out=dZ)
-        np.log(total, out=self.log)
-        loss = self.log.sum() - (Z * target).sum()
+        np.log(total, out=b.log)
+        loss = b.log.sum() - (Z * target).sum()
         np.subtract(dZ, target, out=dZ)
-        multiply(self.H_back, dZ, self.dW2)
-        multiply(self.ones[: len(X)], dZ, self.db2)
+        multiply(b.H_back, dZ, self.dW2)
+        multiply(b.ones_of_rows, dZ, self.db2)
         if self.few:
-            return self.first_layer_by_weighted_inputs(loss)
+            return self.first_layer_by_weighted_inputs(b, loss)
         if o == 1:
-            np.multiply(dZ, self.W2_back, out=self.dH_of)
+            np.multiply(dZ, self.W2_back, out=b.dH_of)
         else:
-            multiply(dZ, self.W2_back, self.dH_of)
-        for bits, of_gradient, ones in self.bits:
+            multiply(dZ, self.W2_back, b.dH_of)
+        for bits, of_gradient, ones in b.bits:
             np.minimum(bits, ones, out=bits)
             np.multiply(of_gradient, bits, out=of_gradient)
-        X.T.dot(self.dH, self.dW1)
+        b.X_back.dot(b.dH, self.dW1)
         return loss
 
-    def first_layer_by_weighted_inputs(self, loss):
+    def first_layer_by_weighted_inputs(self, b, loss):
         """The first layer's gradient, with one output and few inputs."""
-        X, width = self.batch, self.batch.shape[1]
-        for bits, slope, ones in self.bits:
+        for bits, slope, ones in b.bits:
             np.minimum(bits, ones, out=bits)
             np.multiply(bits, self.one, out=slope)
-        np.multiply(X, self.dZ, out=self.weighted[:, :width])
-        self.weighted.T.dot(self.dH, self.product)
-        np.multiply(self.product[:width], self.W2[:, 0], out=self.dW1)
+        np.multiply(b.X, b.dZ, out=b.weighted)
+        b.weighted_back.dot(b.dH, b.product)
+        np.multiply(b.product_of_inputs, self.W2[:, 0], out=self.dW1)
         return loss
 
     def adam(self, rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
@@ -191,11 +214,13 @@ def calls(problem, n_members=1):
     """The products and what NumPy must be called for around them."""
     n, _, h, o, m = sizes(problem)
     y = np.unique(problem.y, return_inverse=True)[1]
-    net = Calls(problem.X, y, h, o, m, n_members)
+    net = Calls(problem.X, y, h, o, n_members)
+    of_size = {size: net.buffers(size) for size in set(batch_sizes(n, m))}
+    batches = [(slice(i, i + m), of_size[min(m, n - i)]) for i in range(0, n, m)]
     rng, order = np.random.default_rng(0), np.arange(n)
     for _ in range(problem.epochs):
         rng.shuffle(order)
-        for start in range(0, n, m):  # the last batch is filled up: one size of buffers
-            net.forward_backward(order[min(start, n - m) :][:m])
+        for part, buffers in batches:
+            net.forward_backward(order[part], buffers)
             net.adam(1e-3)
     return net

@@ -21,6 +21,7 @@ from scipy.stats import friedmanchisquare, studentized_range
 HERE = Path(__file__).parent
 OURS = "TwoLayerClassifier"
 LEVEL = 0.05
+SIZES = {"n": "rows", "d": "columns", "h": "units", "k": "classes", "epochs": "epochs"}
 SHOWN = {  # of the speed run's competitors, with their colours
     "MLPClassifier": "C0",
     "MLPClassifier, float32": "C9",
@@ -108,12 +109,17 @@ def draw_ratios(axes, results):
         quartiles = quartiles.reindex(problems)
         low, middle, high = quartiles.to_numpy().T
         place = np.arange(len(problems)) + (j - (len(shown) - 1) / 2) * width
-        axes.bar(place, middle, width, label=name, color=SHOWN[name])
-        spread = np.array([middle - low, high - middle])
-        axes.errorbar(place, middle, spread, fmt="none", ecolor="0.2", elinewidth=1)
+        spread, color = np.array([middle - low, high - middle]), SHOWN[name]
+        # no bars: a log axis has no zero for them to start from
+        axes.errorbar(
+            place, middle, spread, fmt="o", ms=5, elinewidth=2, label=name, color=color
+        )
+    for border in range(1, len(problems)):
+        axes.axvline(border - 0.5, color="0.9", linewidth=1, zorder=0)
+    axes.set_xlim(-0.5, len(problems) - 0.5)
     axes.axhline(1, color="C3", linewidth=1)
     axes.set_yscale("log")
-    ticks = [0.5, 1, 2, 5, 10, 20]
+    ticks = [0.2, 0.5, 1, 2, 5, 10, 20]
     axes.set_yticks(ticks, ticks)
     axes.set_xticks(range(len(problems)), [p.replace(", ", "\n") for p in problems])
     axes.tick_params(axis="x", labelsize=8)
@@ -126,7 +132,8 @@ def draw_growth(axes, results):
     """Time of a fit against the size of one thing, both over the smallest."""
     for name, group in results.groupby("name", sort=False):
         size = group["size"] / group["size"].iloc[0]
-        axes.plot(size, group.seconds / group.seconds.iloc[0], "o-", label=name, ms=4)
+        over = group.seconds / group.seconds.iloc[0]
+        axes.plot(size, over, "o-", label=SIZES[name], ms=4)
     sizes = np.array([1, 2.0 ** (results.groupby("name").size().max() - 1)])
     axes.plot(sizes, sizes, "--", color="0.6", label="slope 1")
     axes.set_xscale("log", base=2)

@@ -64,15 +64,21 @@ def _text(n=20_000, d=50_000, density=1e-3):
     return Problem(X, (X @ rng.normal(size=d) > 0).astype(int), 100, 200, 2)
 
 
+def mnist_source(path):
+    """What the problems of MNIST's shape are made of."""
+    return "noise of MNIST's shape" if path is None else "MNIST from a file"
+
+
 def problems(mnist=None) -> dict[str, Callable[[], Problem]]:
-    """Makers by name; ``mnist`` is the path of an .npz file."""
+    """Makers by name; ``mnist`` is the path of an .npz file, None for noise."""
+    pixels = "noise" if mnist is None else "MNIST"
     return {
         "iris": _iris,
         "cancer": _cancer,
         "digits": _digits,
         "digits wide": lambda: _digits(512, 20),
-        "MNIST 20k, 100 units": lambda: _mnist(mnist, 20_000, 100, 10),
-        "MNIST 8k, 800 units": lambda: _mnist(mnist, 8_000, 800, 5),
+        f"{pixels} 20k, 100 units": lambda: _mnist(mnist, 20_000, 100, 10),
+        f"{pixels} 8k, 800 units": lambda: _mnist(mnist, 8_000, 800, 5),
         "1M x 20": _million,
         "sparse text": _text,
     }
