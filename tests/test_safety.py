@@ -69,9 +69,9 @@ IMPORTS = {
 }
 # none of them runs text, opens a file, imports or hands out what could
 BUILTINS = (
-    "abs all any bool bytes classmethod delattr dict enumerate float getattr hasattr "
-    "int isinstance issubclass len list map max min object print property range repr "
-    "round set slice sorted str sum super tuple type vars zip"
+    "abs all any bool classmethod delattr dict enumerate float getattr hasattr int "
+    "isinstance issubclass len list map max min object print property range repr round "
+    "set slice sorted str sum super tuple type vars zip"
 )
 DUNDERS = (
     "__all__ __dict__ __getstate__ __module__ __name__ __new__ __setstate__ "
