@@ -176,7 +176,7 @@ def error_changes_nothing(kind, rng):
     return False
 
 
-def resumed(kind, rng):
+def saved_and_loaded(kind, rng):
     """Five batches, the estimator pickled and loaded before each."""
     X, y = problem(rng)
     whole, saved = make(kind), pickle.dumps(make(kind))
@@ -226,7 +226,7 @@ CHECKS = {
     "random legal settings": (legal_settings, 300),
     "Ctrl-C is raised": (interrupt_is_raised, 20),
     "an error leaves the old model": (error_changes_nothing, 20),
-    "killed and resumed, bit for bit": (resumed, 20),
+    "saved and loaded amid training, bit for bit": (saved_and_loaded, 20),
     "a diverging run ends finite": (divergence, 60),
     "noise: the prior's log-loss + 0.05": (noise, 50),
     "weighted prior on constant rows": (weighted_prior, 12),

@@ -48,6 +48,37 @@ def test_backward_is_the_derivative(name):
     np.testing.assert_allclose(out, slope, rtol=1e-8, atol=1e-9)
 
 
+# of the hidden value in float64, with ReLU flat at 0
+DERIVATIVES = {
+    "relu": lambda hidden: hidden > 0,
+    "tanh": lambda hidden: 1 - hidden**2,
+    "logistic": lambda hidden: hidden * (1 - hidden),
+    "identity": np.ones_like,
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_derivatives_over_several_blocks(rng, name, dtype):
+    """Two whole blocks and one unit, which is on, as half of the others are."""
+    activation, formula = FORMULAS[name]
+    Z = rng.uniform(-5, 5, size=2 * BLOCK + 1).astype(dtype)
+    Z[-1] = 0.5
+    weight = rng.uniform(1, 2, size=len(Z)).astype(dtype)
+    slope = DERIVATIVES[name](formula(Z.astype(np.float64)))
+    exact = {"rtol": 0, "atol": 2e-6 if dtype == np.float32 else 1e-14}
+
+    hidden, gradient = Z.copy(), weight.copy()
+    activation.forward(hidden)
+    activation.backward(hidden, gradient)
+    np.testing.assert_allclose(gradient, weight * slope, **exact)
+
+    hidden, out = Z.copy(), np.full_like(Z, np.nan)
+    activation.forward(hidden)
+    activation.slope(hidden, out)
+    np.testing.assert_allclose(out, slope, **exact)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_relu_is_flat_at_zeros_of_either_sign_and_steep_above(dtype):
     tiny = np.finfo(dtype).smallest_subnormal

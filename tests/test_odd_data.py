@@ -177,8 +177,29 @@ def tables(draw, weights=tuple(WEIGHTS)):
     return Table(containers[container](X), of_labels(labels), weight, plain, labels)
 
 
+ALL_LABELS = [*range(4), *(7 * i - 3 for i in range(4)), "ant", "bee", "cat", "dog"]
+
+
+# decades about their middle; ratios in the last are more than a float can hold
+SPREADS = (1, 10, 300)
+
+
 @st.composite
-def options(draw, solvers=("adam", "sgd", "lbfgs"), **fixed):
+def class_weights(draw, spreads=SPREADS):
+    """None, "balanced", or a dict of weights of any size for labels of every kind."""
+    kind = draw(st.sampled_from([None, "balanced", "dict", "dict"]))
+    if kind != "dict":
+        return kind
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    middle = draw(st.sampled_from([-290, 0, 290]))
+    spread = draw(st.sampled_from(spreads))
+    exponents = middle + rng.uniform(-spread, spread, size=len(ALL_LABELS))
+    weights = 10 ** np.clip(exponents, -300, 300)
+    return dict(zip(ALL_LABELS, weights.tolist(), strict=True))
+
+
+@st.composite
+def options(draw, solvers=("adam", "sgd", "lbfgs"), spreads=SPREADS, **fixed):
     """Settings that a table can bring into trouble."""
     drawn = {
         "solver": draw(st.sampled_from(solvers)),
@@ -188,7 +209,7 @@ def options(draw, solvers=("adam", "sgd", "lbfgs"), **fixed):
         "squash": draw(st.sampled_from([None, 5.0])),
         "standardize": draw(st.integers(0, 4)) > 0,
         "split_inputs": draw(st.sampled_from(["auto", True, False])),
-        "class_weight": draw(st.sampled_from([None, "balanced"])),
+        "class_weight": draw(class_weights(spreads)),
         "dropout": draw(st.sampled_from(["auto", 0.0])),
         "dtype": draw(st.sampled_from(["float32", "float64"])),
         "batch_size": draw(st.sampled_from(["auto", 1, 7])),
@@ -301,7 +322,46 @@ def test_any_rows_can_go_on_a_fit_or_validate_it(table, other):
     assert_answers_are_sound(clf, table.X, len(table.labels))
 
 
-@given(table=plain_tables(), settings=options())
+OF_VALIDATION = ["none", "counts", "real", "wide", *2 * ["tiny", "huge"]]
+
+
+@given(
+    table=plain_tables(),
+    other=plain_tables(),
+    settings=options(),
+    kind=st.sampled_from(OF_VALIDATION),
+    exponent=st.integers(-900, 900),
+)
+def test_weights_of_validation_rows_may_have_any_scale(
+    table, other, settings, kind, exponent
+):
+    """The curve is finite, and a common factor, a power of 2, changes no bit."""
+    X, y, _ = table
+    X_val = np.resize(other[0], (len(other[0]), X.shape[1]))
+    y_val = np.unique(y)[other[1] % len(np.unique(y))]
+    weight = WEIGHTS[kind](other[2], len(y_val))
+    if weight is not None and not np.any(weight):
+        weight = np.ones(len(y_val))
+    a = TwoLayerClassifier(**settings)
+    a.fit(X, y, X_val=X_val, y_val=y_val, sample_weight_val=weight)
+    assert_answers_are_sound(a, X, len(y))
+    assert np.isfinite(a.validation_loss_curve_).all()
+    assert np.isfinite(a.best_validation_loss_)
+    weight = np.ones(len(y_val)) if weight is None else np.asarray(weight, float)
+    scaled = np.ldexp(weight, in_range(weight, exponent))
+    b = TwoLayerClassifier(**settings)
+    b.fit(X, y, X_val=X_val, y_val=y_val, sample_weight_val=scaled)
+    assert_array_equal(b.validation_loss_curve_, a.validation_loss_curve_)
+    assert_array_equal(b.predict_proba(X), a.predict_proba(X))
+
+
+def in_range(weight, exponent):
+    """The exponent, or the nearest one with which no weight loses a digit."""
+    known = np.frexp(weight[weight > 0])[1]
+    return np.clip(exponent, -1000 - known.min(), 1000 - known.max())
+
+
+@given(table=plain_tables(), settings=options(spreads=SPREADS[:2]))
 def test_weights_are_repetitions_in_any_order(table, settings):
     X, y, rng = table
     weight = rng.integers(0, 4, size=len(y))
@@ -322,7 +382,11 @@ def test_the_order_of_weighted_rows_changes_no_bit(table, settings):
     assert_array_equal(b.predict_proba(X), a.predict_proba(X))
 
 
-@given(table=plain_tables(), settings=options(), exponent=st.integers(-900, 900))
+@given(
+    table=plain_tables(),
+    settings=options(spreads=SPREADS[:2]),
+    exponent=st.integers(-900, 900),
+)
 def test_the_common_scale_of_weights_changes_no_bit(table, settings, exponent):
     X, y, rng = table
     weight = rng.uniform(1e-3, 1e3, size=len(y))
@@ -357,7 +421,7 @@ ORDINARY = ("normal", "two values", "few values", "rare", "constant", "sparse")
 
 @given(
     table=plain_tables(ORDINARY),
-    settings=options(("adam", "sgd"), standardize=True, dtype="float64"),
+    settings=options(("adam", "sgd"), SPREADS[:1], standardize=True, dtype="float64"),
 )
 def test_new_units_change_nothing(table, settings):
     X, y, rng = table

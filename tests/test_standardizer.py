@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.preprocessing import StandardScaler
 
+from sknet import TwoLayerClassifier
 from sknet._columns import (
     ColumnStatistics,
     column_statistics,
@@ -141,6 +142,42 @@ def test_without_a_mean_rows_are_only_cast(rng):
     X = rng.normal(size=(9, 3))
     inputs = dense(Standardizer(None, None, 3.0, np.float32), X)
     np.testing.assert_array_equal(inputs, X.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("size", "X_dtype"),
+    [(1e30, "f4"), (1e38, "f4"), (1e30, "f8"), (1e38, "f8"), (1e300, "f8")],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_unscaled_rows_are_cut_at_1e13_dense_or_sparse(rng, size, X_dtype, dtype):
+    """Of either sign; what is smaller stays as it is, and an absent 0 is a 0."""
+    kinds = [size, -size, 1e13, -1e13, 1.5, -2.5, 0.0, 0.0]
+    X = rng.permuted(np.tile(kinds, (20, 1)), axis=1).astype(X_dtype)
+    expected = np.clip(X.astype(np.float64), -1e13, 1e13).astype(dtype)
+    standardizer = Standardizer(None, None, None, dtype)
+    np.testing.assert_array_equal(dense(standardizer, X), expected, strict=True)
+    inputs, shift = standardizer.take(sp.csr_array(X), slice(None))
+    assert shift is None
+    np.testing.assert_array_equal(inputs.toarray(), expected, strict=True)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_an_unscaled_model_answers_alike_for_huge_dense_and_sparse_rows(
+    rng, container, dtype
+):
+    """As for rows that are cut by hand: 1e30 drowns 1e14, unless both are cut."""
+    X = rng.normal(size=(60, 4))
+    clf = TwoLayerClassifier(
+        5, standardize=False, max_iter=5, dtype=dtype, random_state=0
+    ).fit(container(X), X[:, 0] + X[:, 1] > 0)
+    rows = rng.choice([-1.0, 1.0], size=(50, 4)) * [1e30, 1e14, 1e20, 1.0]
+    cut = np.clip(rows, -1e13, 1e13)
+    for huge in (rows, sp.csr_array(rows)):
+        for method in ("decision_function", "predict_proba"):
+            expected = getattr(clf, method)(cut)
+            np.testing.assert_allclose(getattr(clf, method)(huge), expected, rtol=1e-5)
 
 
 def test_a_time_stamp_keeps_its_digits(rng):
