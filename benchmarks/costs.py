@@ -94,12 +94,10 @@ def searches():
     The floor is the NumPy calls of its 61 fits alone, without scores and predictions.
     """
     X, y = load_digits(return_X_y=True)
-    common = {"batch_size": 200, "max_iter": 20}
+    common = {"batch_size": 200, "max_iter": 20, "tol": 0.0, "n_iter_no_change": 21}
     estimators = {
         "ours": TwoLayerClassifier(100, **{**PLAIN, **common}),
-        "MLPClassifier": MLPClassifier(
-            (100,), **common, tol=0, n_iter_no_change=21, random_state=0
-        ),
+        "MLPClassifier": MLPClassifier((100,), **common, random_state=0),
     }
     grid = {
         "alpha": [1e-4, 1e-3, 1e-2, 1e-1],

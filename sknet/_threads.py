@@ -5,12 +5,18 @@ machine that pays early. But where another program runs on one of the cores, a t
 may wait a time slice of milliseconds for its turn, at every product of every step, and
 a fit took 2 to 24 times as long. Only products that take as long themselves are shared.
 
+NumPy and SciPy each bring a BLAS with threads of its own, if they come as wheels. While
+the threads of one wait for their next product, they take the cores from those of the
+other, which works on Adam's vectors: a step took up to 40 times as long. So SciPy's has
+one thread in any case; its few operations on vectors lose nothing by that.
+
 A limit holds for the whole process, and fits may run side by side in threads. So there
-is one: the first fit to come sets it, and the last to go takes it back.
+is one for each library: the first fit to come sets it, the last to go takes it back.
 """
 
 import functools
 from os import environ, getpid
+from pathlib import PurePath
 from threading import Lock
 
 import threadpoolctl
@@ -19,19 +25,18 @@ WORTH_SHARING = 1 << 28  # multiplications of a product: some 3 ms of one core
 
 
 class Limit:
-    """One thread for each BLAS library while somebody holds the limit.
+    """One thread for a BLAS library while somebody holds the limit.
 
     Parameters
     ----------
-    libraries : list of threadpoolctl.LibController
-    before : list of int or None, default=None
-        The numbers of threads to return to, if the limit is set already.
+    library : threadpoolctl.LibController
+    before : int or None, default=None
+        The number of threads to return to, if the limit is set already.
     """
 
-    def __init__(self, libraries, before=None):
-        self.process = getpid()
+    def __init__(self, library, before=None):
+        self.library = library
         self.before = before
-        self._libraries = libraries
         self._holders = set()
         self._lock = Lock()
 
@@ -39,10 +44,10 @@ class Limit:
         """Set the limit, or share in it."""
         with self._lock:
             if self.before is None:
-                self.before = [library.num_threads for library in self._libraries]
+                self.before = self.library.num_threads
             self._holders.add(holder)
             if len(self._holders) == 1:
-                self._set([1] * len(self._libraries))
+                self._set(1)
 
     def let_go(self, holder):
         """Back to what was before, after the last holder; said twice, it is safe."""
@@ -52,9 +57,8 @@ class Limit:
                 self._set(self.before)
                 self.before = None
 
-    def _set(self, numbers):
-        for library, number in zip(self._libraries, numbers, strict=True):
-            library.set_num_threads(number)
+    def _set(self, n_threads):
+        self.library.set_num_threads(n_threads)
         # or no other thread could set a limit of its own while this one lives
         threadpoolctl.OpenBLASController.clear_controlling_thread()
 
@@ -71,20 +75,28 @@ def _blas():
     return threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
 
 
-_limits = []  # the process's only one, once there is one
+def belongs_to_scipy(library):
+    """Whether a library lies in a folder of SciPy's, beside another one of NumPy's."""
+    folders = PurePath(library.filepath).parent.parts
+    return len(_blas()) > 1 and ("scipy.libs" in folders or "scipy" in folders)
 
 
-def _limit():
-    """The limit of this process.
+_limits = {}  # lists, by the process that they hold for
 
-    A forked process has its own: threads that held its parent's are not in it, and the
+
+def _limits_here():
+    """The limits of this process.
+
+    A forked process has its own: threads that held its parent's are not in it, and a
     lock may have been held by one of them.
     """
-    if not _limits:
-        _limits.append(Limit(_blas()))
-    elif _limits[0].process != getpid():
-        _limits[0] = Limit(_blas(), _limits[0].before)
-    return _limits[0]
+    process = getpid()
+    if process not in _limits:
+        known = [limit for limits in list(_limits.values()) for limit in limits]
+        before = {limit.library: limit.before for limit in known}
+        limits = [Limit(library, before.get(library)) for library in _blas()]
+        _limits.setdefault(process, limits)  # another thread may have been quicker
+    return _limits[process]
 
 
 def run_with_threads_for(n_multiplications, call):
@@ -92,18 +104,29 @@ def run_with_threads_for(n_multiplications, call):
 
     Not a context manager: a Ctrl-C may come after the limit is set and before a
     ``with`` statement knows of it, and the process would keep it. With
-    SKNET_LIMIT_BLAS=0 in the environment BLAS keeps the caller's threads.
+    SKNET_LIMIT_BLAS=0 in the environment all products are shared.
     """
-    asked_not_to = environ.get("SKNET_LIMIT_BLAS") == "0"
-    if n_multiplications >= WORTH_SHARING or asked_not_to or not _blas():
-        return call()
-    limit, holder = _limit(), object()
+    shared = (
+        n_multiplications >= WORTH_SHARING or environ.get("SKNET_LIMIT_BLAS") == "0"
+    )
+    limits = [
+        limit
+        for limit in _limits_here()
+        if not shared or belongs_to_scipy(limit.library)
+    ]
+    holder = object()
     try:
-        limit.take(holder)
+        for limit in limits:
+            limit.take(holder)
         return call()
     finally:
         try:
-            limit.let_go(holder)
+            _let_go(limits, holder)
         except BaseException:  # the interruption that must not come in between
-            limit.let_go(holder)
+            _let_go(limits, holder)
             raise
+
+
+def _let_go(limits, holder):
+    for limit in limits:
+        limit.let_go(holder)

@@ -58,7 +58,8 @@ IMPORTS = {
     "_schedules": "math typing",
     "_session": "contextlib numpy numpy.random scipy.sparse sklearn.utils",
     "_standardizer": f"{NUMERIC} math scipy.sparse",
-    "_threads": "functools os.environ os.getpid threading.Lock threadpoolctl",
+    "_threads": "functools os.environ os.getpid pathlib.PurePath threading.Lock "
+    "threadpoolctl",
     "_training": f"{NUMERIC} math numpy.random scipy.optimize scipy.sparse",
     "_validation": "collections.abc math numbers numpy numpy.exceptions numpy.random "
     "scipy.sparse sklearn sklearn.utils.multiclass "

@@ -31,9 +31,12 @@ def learn(how):
     return clf.set_params(solver=how, **settings[how]).fit(X, y)
 
 
-def n_blas_threads():
-    """Of each BLAS library that is loaded."""
-    return {i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"}
+def n_blas_threads(of_scipy=None):
+    """Of each BLAS library that is loaded; or of SciPy's own, or of the others."""
+    infos = [i for i in threadpool_info() if i["user_api"] == "blas"]
+    if of_scipy is not None:
+        infos = [i for i in infos if ("scipy.libs" in i["filepath"]) == of_scipy]
+    return {i["num_threads"] for i in infos}
 
 
 def n_blas_threads_alone():
@@ -52,7 +55,7 @@ def test_small_products_have_one_thread(how, worth_sharing, expected, monkeypatc
     seen = []
 
     def spy(*args):
-        seen.append(n_blas_threads())
+        seen.append((n_blas_threads(of_scipy=False), n_blas_threads(of_scipy=True)))
         return STEP(*args)
 
     monkeypatch.setattr(_threads, "WORTH_SHARING", worth_sharing)
@@ -61,7 +64,9 @@ def test_small_products_have_one_thread(how, worth_sharing, expected, monkeypatc
         learn(how)
         assert n_blas_threads() == {2}
     assert seen
-    assert all(threads == expected for threads in seen)
+    for of_others, of_scipy in seen:
+        assert of_others == expected
+        assert of_scipy in ({1}, set())  # none of its own, but for wheels
 
 
 def test_threads_are_given_back_after_an_error(monkeypatch):
@@ -95,8 +100,9 @@ def fit(seed=0, max_iter=5):
     return TwoLayerClassifier(8, n_estimators=2, **settings).fit(X, y)
 
 
-def blas_threads():
+def blas_threads(but_for="nothing"):
     infos = threadpoolctl.threadpool_info()
+    infos = [i for i in infos if but_for not in i["filepath"]]
     return {i["num_threads"] for i in infos if i["user_api"] == "blas"}
 
 
@@ -195,8 +201,10 @@ assert os.waitpid(child, 0)[1] == 0
 assert blas_threads() == {2}
 """
 
-NOT_WANTED = SEEN.replace("{1}", "{2}").replace(
-    "with Thread", "os.environ['SKNET_LIMIT_BLAS'] = '0'\nwith Thread"
+NOT_WANTED = (
+    SEEN.replace("{1}", "{2}")
+    .replace("blas_threads()", "blas_threads(but_for='scipy.libs')")
+    .replace("with Thread", "os.environ['SKNET_LIMIT_BLAS'] = '0'\nwith Thread")
 )
 
 SEARCHES = """
@@ -287,6 +295,7 @@ def test_an_old_threadpoolctl_is_left_alone(monkeypatch):
         """A controller that knows nothing of threads."""
 
     _threads._blas.cache_clear()
+    monkeypatch.setattr(_threads, "_limits", {})
     monkeypatch.setattr("threadpoolctl.OpenBLASController", Old)
     try:
         assert _threads.run_with_threads_for(1, _threads._blas) == []
