@@ -3,7 +3,7 @@
 Each product of a training step is handed to the threads and waited for. On an idle
 machine that pays early. But where another program runs on one of the cores, a thread
 may wait a time slice of milliseconds for its turn, at every product of every step, and
-a fit took 2 to 24 times as long. Only products that take as long themselves are shared.
+a fit took 2 to 3 times as long. Only products that take as long themselves are shared.
 
 NumPy and SciPy each bring a BLAS with threads of its own, if they come as wheels. While
 the threads of one wait for their next product, they take the cores from those of the
