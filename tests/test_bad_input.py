@@ -628,7 +628,7 @@ PLACES = {
     "gradient": ("adam", "sknet._network.TwoLayerNetwork.loss_gradient"),
     "adam": ("adam", "sknet._optimizers.ScalingLayerAdam.step"),
     "sgd": ("sgd", "sknet._optimizers.SGD.step"),
-    "end of epoch": ("adam", "sknet._training.Monitor.end_epoch"),
+    "end of epoch": ("adam", "sknet._monitor.Monitor.end_epoch"),
     "end of fit": ("adam", "sknet._fitting.published"),
 }
 

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from sknet import TwoLayerClassifier
 from sknet._activations import IDENTITY, RELU
 from sknet._losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from sknet._monitor import History, Monitor, mean_history
 from sknet._network import Shape, TwoLayerNetwork
 from sknet._optimizers import SGD, Adam, ScalingLayerAdam
 from sknet._prediction import ValidationLoss, predict_rows
@@ -19,12 +20,9 @@ from sknet._standardizer import Split, Standardizer
 from sknet._training import (
     MOST_RECOVERIES,
     Dataset,
-    History,
     Minibatches,
-    Monitor,
     fit_lbfgs,
     fit_stochastic,
-    mean_history,
 )
 
 
