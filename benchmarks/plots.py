@@ -30,6 +30,7 @@ SHOWN = {  # of the speed run's competitors, with their colours
     "calls": "0.4",
     "floor": "0.7",
 }
+NAMES = {"torch": "torch loop", "floor": "products"}  # as the page has them
 
 
 def losses_of(results):
@@ -111,8 +112,9 @@ def draw_ratios(axes, results):
         place = np.arange(len(problems)) + (j - (len(shown) - 1) / 2) * width
         spread, color = np.array([middle - low, high - middle]), SHOWN[name]
         # no bars: a log axis has no zero for them to start from
+        label = NAMES.get(name, name)
         axes.errorbar(
-            place, middle, spread, fmt="o", ms=5, elinewidth=2, label=name, color=color
+            place, middle, spread, fmt="o", ms=4, capsize=3, label=label, color=color
         )
     for border in range(1, len(problems)):
         axes.axvline(border - 0.5, color="0.9", linewidth=1, zorder=0)
@@ -125,7 +127,8 @@ def draw_ratios(axes, results):
     axes.tick_params(axis="x", labelsize=8)
     axes.set_ylabel("time over ours (1: ours)")
     axes.set_title("The same work, one BLAS thread; median and quartiles")
-    axes.legend(fontsize=8, ncols=2)
+    axes.grid(axis="y", color="0.93", zorder=0)
+    axes.legend(fontsize=8, ncols=6, loc="upper center", bbox_to_anchor=(0.5, -0.14))
 
 
 def draw_growth(axes, results):

@@ -21,7 +21,7 @@ from threading import Lock
 
 import threadpoolctl
 
-WORTH_SHARING = 1 << 28  # multiplications of a product: some 3 ms of one core
+WORTH_SHARING = 1 << 28  # multiplications of a product: some 4 ms of one core
 
 
 class Limit:
