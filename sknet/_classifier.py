@@ -51,13 +51,13 @@ class TwoLayerClassifier(
     ----------
     hidden_layer_size : int or 'auto', default='auto'
         Hidden units of each member. 'auto' takes 48 for up to 5,000 distinct rows and
-        128 for more, which have finer structure to learn. Beyond 29,000 columns it
-        takes fewer: 2**24 weights of inputs in all members, but 32 units at least.
+        128 for more, which have finer structure to learn, but fewer where all members
+        would have more than 2**24 weights of inputs, down to 8.
     n_estimators : int or 'auto', default='auto'
         Members trained at once. Their first layers are one matrix product, so 8 members
         cost less than 8 fits. 'auto' takes 12 for up to 5,000 distinct rows, which
-        leave much variance to average away, and 4 for more; beyond 87,000 columns down
-        to 4. In `partial_fit` the first batch decides.
+        leave much variance to average away, and 4 for more, or if 2**24 weights of
+        inputs allow no more of 16 units. In `partial_fit` the first batch decides.
     activation : {'relu', 'tanh', 'logistic', 'identity'}, default='relu'
         Activation of the hidden units.
     solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
@@ -147,9 +147,10 @@ class TwoLayerClassifier(
         stays the same, only the way to it differs.
     standardize : bool, default=True
         Subtract each column's weighted mean and divide by its standard deviation, or,
-        for a column of two values, by their distance. With `squash`, values a thousand
-        interquartile ranges out, such as 999999 for "missing", do not count for either.
-        Sparse X is divided only, by the deviation of all values.
+        for a column of two values, by their distance. With `squash`, a few values, or
+        copies of one, a thousand interquartile ranges out, such as 999999 for
+        "missing", do not count (in batches of ten rows or more). Sparse X is divided
+        only.
     split_inputs : bool or 'auto', default='auto'
         Give each standardized column of more than two values to the network as two
         inputs, its part above the mean and its part below, so that every hidden unit
@@ -426,7 +427,7 @@ class TwoLayerClassifier(
         ------
         ValueError
             If `classes` is missing at first or changed later, or a label is not in it;
-            if no row has a positive weight, or all are 1e60 times the first batch's.
+            if no row has positive weight, or all have 1e60 times the first batch's.
         """
         settings = _validation.check_settings(self)
         stand_in = self._stand_in()

@@ -17,7 +17,8 @@ ROWS_THAT_COUNT = 10  # two values among fewer rows of a stream may be chance
 # a value so many interquartile ranges outside the quartiles is no measurement; the
 # decimals keep whole numbers from lying on the fence, where rounding would decide
 WILD = 1000.1357
-MOST_FOR_QUARTILES = 2048  # rows: their error does not matter at such a distance
+FEW = 0.02  # share of the weight that such values may have, unless all are the same
+MOST_TO_NOMINATE_BY = 512  # rows that tell which columns are looked at as a whole
 BLOCK_ELEMENTS = 1 << 18  # of X converted to float64 at a time: 2 MB
 
 
@@ -148,19 +149,17 @@ def column_statistics(X, rows, weight):
     )
 
 
-def robust_statistics(X, rows, weight, hashes):
+def robust_statistics(X, rows, weight):
     """The statistics without wild values, and which values of a column are not wild.
 
     One 999999 for "missing" among a thousand values would be most of the deviation, and
-    leave nothing of the others. Sparse columns, where most values are zero, and columns
-    of which half the values are the same have no fences.
+    leave nothing of the others. Wild are few values, or copies of one, far from all
+    others. Sparse columns, and those whose quartiles are equal, have none.
 
     Parameters
     ----------
     X, rows, weight
         As for ``column_statistics``.
-    hashes : ndarray of shape (n,)
-        Of the rows; where there are many, those of the lowest give the quartiles.
 
     Returns
     -------
@@ -171,44 +170,77 @@ def robust_statistics(X, rows, weight, hashes):
     statistics, tame = column_statistics(X, rows, weight), {}
     if sp.issparse(X) or len(rows) < ROWS_THAT_COUNT:
         return statistics, tame
-    below, above = _fences(X, rows, weight, hashes)
-    for j in np.flatnonzero((statistics.low < below) | (statistics.high > above)):
-        values = X[:, j][rows]
-        tame[j] = (values >= below[j]) & (values <= above[j])
-        own = column_statistics(X[:, j : j + 1], rows[tame[j]], weight[tame[j]])
+    middle, reach = _middles(X, rows, weight)
+    with np.errstate(over="ignore"):
+        far = statistics.high - statistics.low > reach
+    for j in np.flatnonzero(far & ~statistics.two_valued):
+        values = X[:, j][rows].astype(np.float64)
+        kept = _tame(values, weight, middle[j])
+        if kept.all():
+            continue
+        tame[int(j)] = kept
+        own = column_statistics(
+            values[kept, np.newaxis], np.arange(kept.sum()), weight[kept]
+        )
         for of_all, of_column in zip(statistics, own, strict=True):
             if isinstance(of_all, np.ndarray):
                 of_all[j] = of_column[0]
     return statistics, tame
 
 
-def _fences(X, rows, weight, hashes):
-    """Below and above which values (d,) a value is wild; infinite if none can be."""
-    if len(rows) > MOST_FOR_QUARTILES:
-        some = np.argpartition(hashes, MOST_FOR_QUARTILES)[:MOST_FOR_QUARTILES]
-        rows, weight = rows[some], weight[some]
-    d = X.shape[1]
-    below, above = np.empty((2, d))
-    step = max(1, BLOCK_ELEMENTS // len(rows))
-    for start in range(0, d, step):
-        part = slice(start, start + step)
-        values = X[rows, part].astype(np.float64)
-        order = values.argsort(axis=0)
-        values = np.take_along_axis(values, order, axis=0)
-        lower = _quartile(values, weight[order])
-        upper = _quartile(values[::-1], weight[order[::-1]])
+def _middles(X, rows, weight):
+    """By some rows, a middling value (d,) of each column and how wide it must be (d,).
+
+    Only wider ones can have wild values: the middle two fifths of these rows lie within
+    the quartiles of all.
+    """
+    step = -(-len(rows) // MOST_TO_NOMINATE_BY)
+    rows, weight = rows[::step], weight[::step]
+    middle, reach = np.empty((2, X.shape[1]))
+    columns = max(1, BLOCK_ELEMENTS // len(rows))
+    for start in range(0, X.shape[1], columns):
+        part = slice(start, start + columns)
+        values = np.ascontiguousarray(X[rows, part].T, np.float64)
+        order = values.argsort(axis=1)
+        values = np.take_along_axis(values, order, axis=1)
+        lower = _quantile(values, weight[order], 0.3)
+        upper = _quantile(values[:, ::-1], weight[order[:, ::-1]], 0.3)
+        middle[part] = lower
         with np.errstate(over="ignore"):
-            reach = WILD * (upper - lower)
-            reach = np.where(reach > 0, reach, np.inf)
-            below[part], above[part] = lower - reach, upper + reach
-    return below, above
+            reach[part] = WILD * (upper - lower)
+    return middle, reach
 
 
-def _quartile(values, weight):
-    """The value (c,) of sorted columns (n, c) at a quarter of the weight."""
-    share = np.cumsum(weight, axis=0)
-    place = np.argmax(share >= 0.25 * share[-1], axis=0)
-    return np.take_along_axis(values, place[np.newaxis], axis=0)[0]
+def _tame(values, weight, middle):
+    """Whether each of a column's values (n,) is none of the wild ones."""
+    every, total = np.ones(len(values), dtype=bool), weight.sum()
+    if weight[values == middle].sum() > 0.76 * total:  # both quartiles: no need to sort
+        return every
+    order = values.argsort()
+    lower, upper = (
+        _quantile(values[order[::step]], weight[order[::step]], 0.25)
+        for step in (1, -1)
+    )
+    with np.errstate(over="ignore"):
+        reach = WILD * (upper - lower)
+        if reach == 0:
+            return every
+        sides = values < lower - reach, values > upper + reach
+    for side in sides:
+        outside = values[side]
+        if len(outside) and weight[side].sum() > FEW * total:
+            side &= outside.min() == outside.max()
+    return ~(sides[0] | sides[1])
+
+
+def _quantile(values, weight, level):
+    """Of values sorted along the last axis, that at which so much weight is reached.
+
+    Where that is so exactly, rounding of the sum must not decide.
+    """
+    share = np.cumsum(weight, axis=-1)
+    place = np.argmax(share >= (level - 1e-9) * share[..., -1:], axis=-1)
+    return np.take_along_axis(values, place[..., np.newaxis], axis=-1)[..., 0]
 
 
 def _above(low, rise, factor):
@@ -225,18 +257,18 @@ def _finite(total, divisor):
         return np.minimum(total / divisor, np.finfo(np.float64).max)
 
 
-def merged_statistics(known, X, rows, weight, hashes=None):
+def merged_statistics(known, X, rows, weight, *, robust=False):
     """Statistics of the rows known so far, if any, and of these.
 
-    With ``hashes``, those of ``robust_statistics``.
+    ``robust`` leaves out what is wild among these.
 
     How far all rows are from their common mean, only the rows could tell. The new ones
     are at hand. Of those before, their mean deviation is known and how far their mean
     has moved: at least the larger of the two is their mean distance.
     """
     new, tame = column_statistics(X, rows, weight), {}
-    if hashes is not None:
-        new, tame = robust_statistics(X, rows, weight, hashes)
+    if robust:
+        new, tame = robust_statistics(X, rows, weight)
     if known is None:
         return new
     both = known.merge(new)

@@ -284,9 +284,9 @@ def _statistics(settings, X, distinct, known=None):
     """
     if not settings.standardize:
         return known
-    rows, weight, hashes = distinct
-    hashes = None if settings.squash is None else hashes
-    return merged_statistics(known, X, rows, weight, hashes)
+    rows, weight, _ = distinct
+    bounded = settings.squash is not None
+    return merged_statistics(known, X, rows, weight, robust=bounded)
 
 
 def _take(distinct, part):

@@ -20,6 +20,7 @@ import scipy.sparse as sp
 from sknet._columns import float_blocks
 
 LIMIT = 1e30  # of standardized values, whose cubes must be finite
+WILD_LIMIT = 1e5  # of those that are centred too: only wild ones are larger
 ROWS_TO_RANK_BY = 1 << 16  # that tell the order of the classes, if all are among them
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -278,7 +279,9 @@ def _standardized_blocks(X, rows, statistics):
                     block -= statistics.centre
                     block *= factor
             entries = block.data if sp.issparse(block) else block
-            np.clip(entries, -LIMIT, LIMIT, out=entries)
+            # a wild value must leave digits to those with which it is summed
+            limit = LIMIT if statistics is None or sp.issparse(block) else WILD_LIMIT
+            np.clip(entries, -limit, limit, out=entries)
         yield part, block
 
 

@@ -27,6 +27,9 @@ WORTH_SHARING = 1 << 28  # multiplications of a product: some 4 ms of one core
 class Limit:
     """One thread for a BLAS library while somebody holds the limit.
 
+    A library whose numbers of threads are each thread's own, as OpenMP's are, is
+    limited and set free by every holder for itself.
+
     Parameters
     ----------
     library : threadpoolctl.LibController
@@ -37,24 +40,29 @@ class Limit:
     def __init__(self, library, before=None):
         self.library = library
         self.before = before
-        self._holders = set()
+        self._each_its_own = getattr(library, "threading_layer", None) == "openmp"
+        self._holders = {}  # to the number that each found
         self._lock = Lock()
 
     def take(self, holder):
         """Set the limit, or share in it."""
         with self._lock:
-            if self.before is None:
-                self.before = self.library.num_threads
-            self._holders.add(holder)
-            if len(self._holders) == 1:
+            now = self._holders[holder] = self.library.num_threads
+            if now != 1:  # else somebody else, or another holder, has set it
+                self.before = now
                 self._set(1)
 
     def let_go(self, holder):
         """Back to what was before, after the last holder; said twice, it is safe."""
         with self._lock:
-            self._holders.discard(holder)
-            if not self._holders and self.before is not None:
-                self._set(self.before)
+            if self._each_its_own:
+                before = self._holders.get(holder)
+            else:
+                before = None if self._holders.keys() - {holder} else self.before
+            if before not in (None, 1):
+                self._set(before)
+            self._holders.pop(holder, None)
+            if not self._holders:
                 self.before = None
 
     def _set(self, n_threads):
@@ -93,8 +101,8 @@ def _limits_here():
     process = getpid()
     if process not in _limits:
         known = [limit for limits in list(_limits.values()) for limit in limits]
-        before = {limit.library: limit.before for limit in known}
-        limits = [Limit(library, before.get(library)) for library in _blas()]
+        before = {limit.library.filepath: limit.before for limit in known}
+        limits = [Limit(library, before.get(library.filepath)) for library in _blas()]
         _limits.setdefault(process, limits)  # another thread may have been quicker
     return _limits[process]
 

@@ -390,35 +390,51 @@ def test_float_blocks_cover_the_rows_in_order(rng, monkeypatch):
 
 
 def spoilt(rng, n=200):
-    """A column as it is, three with wild values, one that is mostly a constant."""
-    X = rng.normal(3, 2, size=(n, 5))
+    """A column as it is, three with wild values, two without: tied, of two sizes."""
+    X = rng.normal(3, 2, size=(n, 6))
     wild = np.zeros(X.shape, dtype=bool)
-    wild[5, 1] = wild[[7, 8, 9], 2] = wild[: n // 5, 3] = True
+    wild[5, 1] = wild[[7, 8], 2] = wild[: n // 5, 3] = True
     X[wild[:, 1], 1] = 999_999
-    X[wild[:, 2], 2] = [-1e40, 1e5, 1e40]
-    X[wild[:, 3], 3] = -999_999
+    X[wild[:, 2], 2] = [-1e40, 1e5]
+    X[wild[:, 3], 3] = -999_999  # many, but all the same
     X[:, 4] = np.where(np.arange(n) % 5 == 0, X[:, 4], 3)
     X[0, 4] = 1e9
+    X[: n // 10, 5] = rng.uniform(2e4, 2e6, size=n // 10)  # more than a few
     return X, wild
 
 
 @pytest.mark.parametrize("n", [200, 5000])
-@pytest.mark.parametrize("units", [1.0, -1e-200, 1e5])
+@pytest.mark.parametrize("units", [1.0, -1e-200, 3e5])
 def test_robust_statistics_are_those_without_the_wild_values(rng, n, units):
     X, wild = spoilt(rng, n)
     X *= units
+    order = rng.permutation(n)
     weight = rng.uniform(0.5, 2, size=n)
-    hashes = rng.permutation(n).astype(np.uint64)
-    statistics, tame = robust_statistics(X, np.arange(n), weight, hashes)
+    statistics, tame = robust_statistics(X, order, weight[order])
     assert sorted(tame) == [1, 2, 3]
     for j in range(X.shape[1]):
         kept = ~wild[:, j]
         if j in tame:
-            np.testing.assert_array_equal(tame[j], kept)
+            np.testing.assert_array_equal(tame[j], kept[order])
         by_hand = StandardScaler().fit(X[kept, j, None] / units, None, weight[kept])
         np.testing.assert_allclose(statistics.mean[j] / units, by_hand.mean_, rtol=1e-9)
         deviation = statistics.deviation[j] / abs(units)
         np.testing.assert_allclose(deviation, by_hand.scale_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("n_far", [499, 500, 501])
+@pytest.mark.parametrize("units", [1.0, 0.3, 2.54])
+@pytest.mark.parametrize("scale", [1.0, 0.7, 1e-3])
+def test_units_and_weights_do_not_decide_what_is_wild(rng, n_far, units, scale):
+    """A quarter of the values not zero: the upper quartile is one of them, or zero."""
+    X = np.zeros((2000, 1))
+    X[rng.permutation(2000)[:n_far], 0] = rng.uniform(1, 1e5, size=n_far)
+    X[0] = 1e12
+    rows, weight = np.arange(2000), np.ones(2000)
+    expected = robust_statistics(X, rows, weight)
+    found = robust_statistics(units * X, rows, scale * weight)
+    assert list(found[1]) == list(expected[1])
+    np.testing.assert_allclose(found[0].scale, units * expected[0].scale, rtol=1e-9)
 
 
 def test_without_wild_values_robust_statistics_are_the_plain_ones(rng):
@@ -426,30 +442,27 @@ def test_without_wild_values_robust_statistics_are_the_plain_ones(rng):
         [rng.standard_cauchy(300), rng.integers(0, 2, 300), np.ones(300)]
     )
     X[:, 0] = np.clip(X[:, 0], -900, 900)
-    statistics, tame = robust_statistics(
-        X, np.arange(300), np.ones(300), np.arange(300, dtype=np.uint64)
-    )
+    statistics, tame = robust_statistics(X, np.arange(300), np.ones(300))
     assert tame == {}
     np.testing.assert_equal(statistics, statistics_of(X))
 
 
-def test_wild_values_of_sparse_and_very_few_rows_stay(rng):
+def test_wild_values_of_sparse_and_very_few_rows_stay():
     X = np.ones((9, 1))
     X[:, 0] = np.arange(9)
     X[0] = 1e9
-    hashes = np.arange(9, dtype=np.uint64)
     for container in (np.asarray, sp.csr_array):
         some = container(X)
-        statistics, tame = robust_statistics(some, np.arange(9), np.ones(9), hashes)
+        statistics, tame = robust_statistics(some, np.arange(9), np.ones(9))
         assert tame == {}
         np.testing.assert_equal(statistics, statistics_of(some))
 
 
 def test_a_stream_of_one_batch_keeps_its_robust_statistics(rng):
     X, _ = spoilt(rng)
-    given = X, np.arange(200), rng.uniform(0.5, 2, 200), np.arange(200, dtype=np.uint64)
-    once = often = merged_statistics(None, *given)
+    given = X, np.arange(200), rng.uniform(0.5, 2, 200)
+    once = often = merged_statistics(None, *given, robust=True)
     for _ in range(5):
-        often = merged_statistics(often, *given)
+        often = merged_statistics(often, *given, robust=True)
     for name in ("mean", "deviation", "scale", "low", "high", "half_deviation"):
         np.testing.assert_array_equal(getattr(often, name), getattr(once, name))

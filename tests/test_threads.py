@@ -4,6 +4,8 @@ import itertools
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -177,6 +179,42 @@ threads[1].join(60)
 assert blas_threads() == {2}
 """
 
+AFTER_A_RACE = """
+barrier = threading.Barrier(4)
+
+def first(seed):
+    barrier.wait()
+    return fit(seed)
+
+sys.setswitchinterval(1e-6)
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(first, range(4)))
+sys.setswitchinterval(5e-3)
+"""
+
+OUTLIVES_ANOTHER = """
+limited, begun, lifted = (threading.Event() for _ in range(3))
+
+def other():
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        limited.set()
+        begun.wait(60)
+    lifted.set()
+
+def step(*args):
+    begun.set()
+    lifted.wait(60)
+    return STEP(*args)
+
+TwoLayerNetwork.loss_gradient = step
+thread = threading.Thread(target=other)
+thread.start()
+limited.wait(60)
+fit()
+thread.join(60)
+assert blas_threads() == {2}
+"""
+
 FORKED = """
 held, go_on = threading.Event(), threading.Event()
 
@@ -218,6 +256,9 @@ with joblib.parallel_config("threading", n_jobs=2):
 """
 
 
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
+
 @pytest.mark.parametrize(
     "code",
     [
@@ -227,22 +268,11 @@ with joblib.parallel_config("threading", n_jobs=2):
         AFTER_AN_ERROR,
         BESIDE_AN_ERROR,
         SEARCHES,
-        pytest.param(
-            FORKED,
-            marks=pytest.mark.skipif(
-                not hasattr(os, "fork"), reason="this system does not fork"
-            ),
-        ),
+        OUTLIVES_ANOTHER,
+        pytest.param(FORKED, marks=forks),
+        pytest.param(AFTER_A_RACE + FORKED, marks=forks),
     ],
-    ids=[
-        "side by side",
-        "seen",
-        "not wanted",
-        "after an error",
-        "beside one",
-        "searches",
-        "forked",
-    ],
+    ids=lambda code: code.strip().splitlines()[0][:40],
 )
 def test_threads_in_a_process_without_a_limit(code):
     """The limit of this test session would hide what happens to it."""
@@ -288,6 +318,40 @@ def test_threads_are_given_back_wherever_ctrl_c_comes():
                 break
     assert result == {1}
     assert event_number > 20  # or nothing was interrupted
+
+
+def test_threads_of_openmp_are_each_threads_own():
+    """The last to go could set free itself only."""
+
+    class Library:
+        threading_layer, filepath, numbers = (
+            "openmp",
+            "libopenblas.so",
+            threading.local(),
+        )
+        num_threads = property(lambda self: getattr(self.numbers, "now", 8))
+
+        def set_num_threads(self, n_threads):
+            self.numbers.now = n_threads
+
+    limit, library = _threads.Limit(Library()), Library()
+    inside, outside = threading.Barrier(2, timeout=60), threading.Barrier(2, timeout=60)
+
+    def hold(name):
+        limit.take(name)
+        seen = [library.num_threads]
+        inside.wait()
+        if name == "second":
+            outside.wait()
+        limit.let_go(name)
+        limit.let_go(name)
+        seen.append(library.num_threads)
+        if name == "first":
+            outside.wait()
+        return seen
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(hold, ["first", "second"])) == [[1, 8], [1, 8]]
 
 
 def test_an_old_threadpoolctl_is_left_alone(monkeypatch):

@@ -392,6 +392,34 @@ def test_a_code_for_missing_values_does_not_drown_its_column(wild):
     assert (clf.scale_ > 1e4).all()
 
 
+@pytest.mark.parametrize("wild", [1e12, 1e20, 1e38])
+@pytest.mark.parametrize("units", [3.0, 1e3])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_code_for_missing_values_leaves_units_alone(wild, units):
+    """In the order of the rows, too, it must leave digits to the other columns."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 4))
+    y = X[:, 0] + X[:, 1] > 0
+    X[:60, 0] = wild
+    clf = TwoLayerClassifier(8, n_estimators=3, max_iter=5, random_state=0)
+    expected = clf.fit(X, y).predict_proba(X)
+    X[:, 1] *= units
+    np.testing.assert_allclose(clf.fit(X, y).predict_proba(X), expected, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_many_values_of_another_size_are_no_code():
+    """A quarter of a column's values, which tell the label by their size, count."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 2))
+    large = rng.random(2000) < 0.24
+    X[large, 0] = rng.uniform(2e4, 2e6, size=large.sum())
+    y = np.where(large, X[:, 0] > 1e6, X[:, 1] > 0)
+    clf = TwoLayerClassifier(16, n_estimators=3, random_state=0).fit(X[:1000], y[:1000])
+    test = large & (np.arange(2000) >= 1000)
+    assert clf.score(X[test], y[test]) > 0.9
+
+
 SCALES = [1e-300, 1e-160, 1.0, 1e160, 1e300]
 
 
