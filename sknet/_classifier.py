@@ -149,8 +149,7 @@ class TwoLayerClassifier(
         Subtract each column's weighted mean and divide by its standard deviation, or,
         for a column of two values, by their distance. With `squash`, a few values, or
         copies of one, a thousand interquartile ranges out, such as 999999 for
-        "missing", do not count (in batches of ten rows or more). Sparse X is divided
-        only.
+        "missing", do not count, if there are ten rows. Sparse X is divided only.
     split_inputs : bool or 'auto', default='auto'
         Give each standardized column of more than two values to the network as two
         inputs, its part above the mean and its part below, so that every hidden unit
