@@ -32,6 +32,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_array_equal, assert_equal
+from scipy.optimize import minimize
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -547,24 +548,35 @@ def test_memory_does_not_grow_from_fit_to_fit(long_or_quick):
 def test_a_fit_leaves_nothing_large_to_the_garbage_collector(settings):
     """Which may come late: cycles are counted, but not how much hangs on them."""
     X, y = table(n=2000)
+    little = 64 * 1024  # the weights of the rows alone come to 80 kB
+
+    def minimized():
+        minimize(lambda x: (x @ x, 2 * x), np.ones(20_000), jac=True, method="L-BFGS-B")
+
+    if settings.get("solver") == "lbfgs" and left_to_the_collector(minimized) > little:
+        pytest.skip("this release of SciPy leaves its own vectors to the collector")
 
     def work():
         small_net(max_iter=1, **settings).fit(X, y).predict(X)
 
-    work()
+    assert left_to_the_collector(work) < little
+
+
+def left_to_the_collector(call):
+    """By how much memory grows over five calls while nothing is collected."""
+    call()
     gc.collect()
     gc.disable()
     tracemalloc.start()
     try:
-        work()
+        call()
         before = tracemalloc.get_traced_memory()[0]
         for _ in range(5):
-            work()
-        growth = tracemalloc.get_traced_memory()[0] - before
+            call()
+        return tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
         gc.enable()
-    assert growth < 64 * 1024  # the weights of the rows alone come to 80 kB
 
 
 # --- many rows, many classes, many columns
