@@ -120,7 +120,9 @@ def test_scaling_layer_continues_bit_for_bit(rng):
     for _ in range(7):
         optimizer.step(params, quadratic_gradient(params), 0.05)
         other.step(resumed, quadratic_gradient(resumed), 0.05)
-    np.testing.assert_array_equal(params, resumed)
+    # sums of older releases depend on where in memory an array begins
+    new = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
+    np.testing.assert_allclose(params, resumed, rtol=0 if new else 1e-13)
 
 
 OPTIMIZERS = {
