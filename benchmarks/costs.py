@@ -30,9 +30,12 @@ import pandas as pd
 import scipy.optimize
 import scipy.sparse as sp
 from problems import Problem, problems
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
 from speed import RESULTS, environment, save
 from trainers import PLAIN, mlp, ours
 
@@ -101,14 +104,10 @@ def searches():
         "ours": TwoLayerClassifier(100, **{**PLAIN, **common}),
         "MLPClassifier": MLPClassifier((100,), **common, random_state=0),
     }
-    grid = {
-        "alpha": [1e-4, 1e-3, 1e-2, 1e-1],
-        "learning_rate_init": [1e-3, 3e-3, 1e-2],
-    }
     columns = {}
     for n_jobs in (1, 2):
         calls = {
-            name: GridSearchCV(e, grid, n_jobs=n_jobs).fit
+            name: GridSearchCV(e, SEARCHED, n_jobs=n_jobs).fit
             for name, e in estimators.items()
         }
         calls = {name: lambda fit=fit: fit(X / 16, y) for name, fit in calls.items()}
@@ -124,6 +123,43 @@ def search_floor(X, y):
     for _ in range(60):
         floors.calls(Problem(X[:some], y[:some], 100, 200, 20))
     floors.calls(Problem(X, y, 100, 200, 20))
+
+
+SEARCHED = {
+    "alpha": [1e-4, 1e-3, 1e-2, 1e-1],
+    "learning_rate_init": [1e-3, 3e-3, 1e-2],
+}
+
+
+class Checks(ClassifierMixin, BaseEstimator):
+    """What any classifier does: scikit-learn's checks of X and y, and the classes."""
+
+    def __init__(self, alpha=0.0, learning_rate_init=0.0):
+        self.alpha = alpha
+        self.learning_rate_init = learning_rate_init
+
+    def fit(self, X, y):
+        """Learn nothing."""
+        _, y = validate_data(self, X, y)
+        check_classification_targets(y)
+        self.classes_ = np.unique(y, return_inverse=True)[0]
+        return self
+
+    def predict(self, X):
+        """The first class."""
+        return np.full(len(validate_data(self, X, reset=False)), self.classes_[0])
+
+
+def checks():
+    """Seconds of a fit, and of the search above, that checks but learns nothing."""
+    table = {}
+    for name in ("digits", "noise 20k, 100 units"):  # any rows take as long
+        p = problems()[name]()
+        table[name] = medians({"s": lambda p=p: Checks().fit(p.X, p.y)}, 20)
+    X, y = load_digits(return_X_y=True)
+    search = GridSearchCV(Checks(), SEARCHED)
+    table["GridSearchCV"] = medians({"s": lambda: search.fit(X / 16, y)}, 5)
+    return pd.DataFrame(table).T
 
 
 def imports():
@@ -346,7 +382,7 @@ def report(parts, path):
     save(pd.concat(figures)[columns], path)
 
 
-PARTS = (predictions, streams, solvers, searches, imports, memory, growth)
+PARTS = (predictions, streams, solvers, searches, checks, imports, memory, growth)
 
 
 def main():

@@ -162,22 +162,6 @@ if importlib.util.find_spec("torch"):
             torch.as_tensor(rows.data.astype(np.float32, copy=False)),
         )
 
-    def torch_sparse(problem):
-        """What a user of PyTorch would write for sparse rows: a weighted bag."""
-        X = problem.X.astype(np.float32)
-        y = torch.as_tensor(problem.y.astype(np.int64))
-        n_classes = len(np.unique(problem.y))
-        model = SparseRows(X.shape[1], problem.hidden, n_classes)
-        optimizer = torch.optim.Adam(model.parameters(), lr=RATE, fused=True)
-        loss = torch.nn.CrossEntropyLoss()
-        for _ in range(problem.epochs):
-            order = torch.randperm(len(y))
-            for rows in order.split(problem.batch):
-                optimizer.zero_grad()
-                loss(model(*_arrays(X[rows.numpy()])), y[rows]).backward()
-                optimizer.step()
-        return model
-
     @probabilities.register(torch.nn.Module)
     def _of_torch(model, X):
         sparse = sp.issparse(X)
@@ -186,19 +170,20 @@ if importlib.util.find_spec("torch"):
             return torch.softmax(model(*inputs), dim=1).numpy()
 
     def torch_loop(problem):
-        """What a user of PyTorch would write, with the fused optimizer."""
-        if sp.issparse(problem.X):
-            return torch_sparse(problem)
-        X = torch.as_tensor(problem.X.astype(np.float32))
-        y = torch.as_tensor(problem.y.astype(np.int64))
-        model = _module(problem)
+        """What a user of PyTorch would write: fused Adam; a weighted bag if sparse."""
+        X, y = problem.X.astype(np.float32), torch.as_tensor(problem.y.astype(np.int64))
+        if sp.issparse(X):
+            model = SparseRows(X.shape[1], problem.hidden, len(np.unique(problem.y)))
+        else:
+            X, model = torch.as_tensor(X), _module(problem)
         optimizer = torch.optim.Adam(model.parameters(), lr=RATE, fused=True)
         loss = torch.nn.CrossEntropyLoss()
         for _ in range(problem.epochs):
-            order = torch.randperm(len(X))
+            order = torch.randperm(len(y))
             for rows in order.split(problem.batch):
+                inputs = _arrays(X[rows.numpy()]) if sp.issparse(X) else [X[rows]]
                 optimizer.zero_grad()
-                loss(model(X[rows]), y[rows]).backward()
+                loss(model(*inputs), y[rows]).backward()
                 optimizer.step()
         return model
 
