@@ -57,7 +57,7 @@ def fit(settings, labelled, classes, validation, previous, callbacks):
     session = Session(settings, classes, labelled.X, previous)
     labelled, session.weight_exponent = in_reach(labelled)
     splits = settings.early_stopping and validation is None
-    rows = partial(
+    preparing = partial(
         prepare,
         settings,
         labelled,
@@ -67,7 +67,7 @@ def fit(settings, labelled, classes, validation, previous, callbacks):
         split_rng=session.rngs["split"] if splits else None,
         known_split=None if previous is None else session.state["split"],
     )
-    prepared = run_with_threads_for(0, rows)
+    prepared = run_with_threads_for(0, preparing)
     session.bind(prepared)
     held_out = prepared.held_out
     if validation is not None:
@@ -100,7 +100,7 @@ def partial_fit(settings, labelled, classes, previous, callbacks):
     session = Session(settings, classes, labelled.X, previous, stream=True)
     exponent = session.state.get("weight_exponent")
     labelled, session.weight_exponent = in_reach(labelled, exponent)
-    rows = partial(
+    preparing = partial(
         prepare_batch,
         settings,
         labelled,
@@ -109,7 +109,7 @@ def partial_fit(settings, labelled, classes, previous, callbacks):
         sizes=session.sizes,
         seen=session.state.get("seen") and Seen(*session.state["seen"]),
     )
-    session.bind(run_with_threads_for(0, rows))
+    session.bind(run_with_threads_for(0, preparing))
     begin = partial(callbacks.begin, "partial_fit")
     training = partial(run_stochastic, session, None, begin)
     task, outcome = run_with_threads_for(_largest_product(session), training)

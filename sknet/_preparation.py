@@ -226,8 +226,7 @@ def _class_weights(class_weight, classes, counts):
         given = np.array([float(class_weight.get(c, 1.0)) for c in classes.tolist()])
         exponent = math.frexp(given.max())[1]
         # only ratios count, but the squares of weights must be finite, and not zero
-        with np.errstate(under="ignore"):
-            factors = np.ldexp(given, -max(0, exponent - 30) - min(0, exponent + 30))
+        factors = np.ldexp(given, -max(0, exponent - 30) - min(0, exponent + 30))
         return np.where(given > 0, np.maximum(factors, SMALLEST_WEIGHT), 0)
     factors = np.zeros(len(classes))
     present = np.flatnonzero(counts > 0)

@@ -576,3 +576,11 @@ def test_no_file_holds_a_path_of_one_machine():
         for number, line in enumerate(content.decode("utf-8").splitlines(), start=1):
             found += [f"{name}:{number}: {line}"] if PRIVATE_PATH.search(line) else []
     assert not found, "paths of one machine:\n" + "\n".join(found)
+
+
+def test_what_pages_place_in_a_module_is_there():
+    text = "".join(path.read_text("utf-8") for path in (ROOT / "docs").glob("*.md"))
+    places = re.findall(r"`(\w+)[\w.]*` in `sknet/(\w+)\.py`", text)
+    assert len(places) > 10
+    for name, module in places:
+        assert hasattr(importlib.import_module(f"sknet.{module}"), name), (name, module)
