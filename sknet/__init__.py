@@ -1,9 +1,9 @@
-"""sknet: scikit-learn's missing neural network, one hidden layer done right."""
+"""sknet: a neural network for scikit-learn, with one hidden layer."""
 
-from sknet._classifier import TwoLayerClassifier
-from sknet._persistence import SknetVersionWarning
-from sknet._plot import LossCurveDisplay
-from sknet._version import __version__
+__version__ = "0.2.0.dev0"
+
+from sknet._classifier import SknetVersionWarning, TwoLayerClassifier
+from sknet._display import LossCurveDisplay
 
 __all__ = [
     "LossCurveDisplay",

@@ -1,22 +1,42 @@
-"""TwoLayerClassifier: settings, fit, partial_fit and the predictions. Nothing numeric.
+"""TwoLayerClassifier: settings, fit, partial_fit and the predictions.
 
-Input is checked in ``_validation``, a fit is carried out in ``_fitting``; here stand
-the scikit-learn contract, the documentation of every setting, and the promise that a
-call that fails leaves the estimator as it was.
+Input is checked in ``_checks`` and a fit is carried out in ``_fit``. This module holds
+the scikit-learn contract and the documentation of every setting.
 """
 
-import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.metaestimators import available_if
+import warnings
+from contextlib import contextmanager
+from functools import partial
+from numbers import Integral, Real
 
-from sknet import _callbacks, _fitting, _objects, _session, _validation
-from sknet._documentation import DocumentationLinkMixin
-from sknet._persistence import VersionMixin
-from sknet._probabilities import ProbabilityMixin
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+)
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+import sknet
+from sknet import _checks
+from sknet._callbacks import CallbackSupportMixin, Task
+from sknet._fit import ACTIVATIONS, Model, State, fit
+from sknet._training.crossfit import raw_blocks
+
+LAYOUT = 3  # of what is saved; a change of its meaning needs another number
+
+
+class SknetVersionWarning(UserWarning):
+    """A model is loaded by another version of sknet than the one that saved it."""
+
+    __module__ = "sknet"  # where users find it
 
 
 def _trains_in_batches(estimator):
-    """L-BFGS needs all rows at once: without it there is a partial_fit."""
+    """L-BFGS needs all rows at once, so it has no partial_fit."""
     if estimator.solver == "lbfgs":
         raise AttributeError(
             "partial_fit is only available for solver='adam' and solver='sgd'. "
@@ -25,14 +45,7 @@ def _trains_in_batches(estimator):
     return True
 
 
-class TwoLayerClassifier(
-    _callbacks.CallbackSupportMixin,
-    ProbabilityMixin,
-    VersionMixin,
-    DocumentationLinkMixin,
-    ClassifierMixin,
-    BaseEstimator,
-):
+class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     r"""Classifier with one hidden layer, scaled inputs and several members at once.
 
     ``n_estimators`` networks with one hidden layer each are trained at once on the
@@ -42,10 +55,9 @@ class TwoLayerClassifier(
     .. math:: p(y \mid x) = \operatorname{softmax}(a(z W_1 + b_1) W_2 + b_2), \qquad
         z = \operatorname{squash}((x - \mu) / s)
 
-    with a single sigmoid output for two classes; `split_inputs` makes two of most
-    inputs before the squash. A fit depends on the weighted data
-    only: weight 3 equals three copies of a row, weight 0 equals its absence, and
-    neither the order of the rows nor the units of a column matter.
+    with a single sigmoid output for two classes. Most columns enter as two inputs, see
+    `n_knots`. A fit depends on the weighted data only: weight 3 equals three copies of
+    a row, weight 0 equals its absence, and the order of the rows does not matter.
 
     Parameters
     ----------
@@ -72,23 +84,15 @@ class TwoLayerClassifier(
     batch_size : int or 'auto', default='auto'
         Rows per step; 'auto' takes a twentieth of the distinct rows, but between 32 and
         256. A size larger than the data means all of them.
-    learning_rate : {'cosine', 'constant', 'invscaling', 'adaptive'}, default='cosine'
-        How the learning rate changes, for 'adam' and 'sgd'. 'cosine' rises for a tenth
+    learning_rate : {'cosine', 'constant'}, default='cosine'
+        Schedule of the learning rate, for 'adam' and 'sgd'. 'cosine' rises for a tenth
         of the steps, then falls to zero at `max_iter`, so that reaching `max_iter` is
-        the normal end; after `n_iter_no_change` epochs without an improvement it falls
-        to zero at once, in half as many epochs as the best one took, but two at least
-        (unless `max_iter` comes first). 'invscaling'
-        divides by ``t ** power_t`` at step t. 'adaptive' divides by 5 whenever
-        `n_iter_no_change` epochs brought no improvement by `tol`.
+        the normal end. After `n_iter_no_change` epochs without an improvement it falls
+        to zero in half as many epochs as the best one took, but at least two.
     learning_rate_init : float, default=0.01
-        The (highest) learning rate.
-    power_t : float, default=0.5
-        Exponent of 'invscaling'.
+        The highest learning rate.
     max_iter : int, default=80
         Epochs, or iterations of L-BFGS.
-    shuffle : bool, default=True
-        Deal the rows into minibatches anew in each epoch. False keeps one fixed order,
-        which depends on the rows' content and not on the order they are given in.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the start, the validation split, the shuffling and the dropout, each
         with a stream of its own. An int gives the same model at each call.
@@ -100,13 +104,11 @@ class TwoLayerClassifier(
         logger ``sknet``, or to stdout where logging is not set up.
     warm_start : bool, default=False
         Continue the previous fit for `max_iter` more epochs, with its weights, moments,
-        streams, column statistics and seed. The schedule begins anew, except for
-        'invscaling'. With `early_stopping` the best of the new epochs is kept. A
-        changed structure or number of features is an error.
+        random generators, column statistics and seed. The schedule begins anew. With
+        `early_stopping` the best of the new epochs is kept. A changed structure or
+        number of features is an error.
     momentum : float, default=0.9
-        Momentum of 'sgd'; 0 is plain gradient descent.
-    nesterovs_momentum : bool, default=True
-        Whether the momentum of 'sgd' is Nesterov's.
+        Nesterov's momentum of 'sgd'. 0 is plain gradient descent.
     early_stopping : bool or 'auto', default='auto'
         Stop when the log-loss of rows that were not trained on does not improve, and
         keep the weights of its best epoch. With several members these rows cost no
@@ -123,12 +125,6 @@ class TwoLayerClassifier(
         single row stay in training.
     store_oof_proba : bool, default=False
         Whether to keep `oof_proba_`.
-    beta_1 : float, default=0.9
-        Decay of Adam's first moment.
-    beta_2 : float, default=0.999
-        Decay of Adam's second moment.
-    epsilon : float, default=1e-8
-        Keeps Adam's denominator from zero.
     n_iter_no_change : int or inf, default=8
         Epochs in a row without an improvement that end training: of the validation loss
         with `early_stopping`, else of the training loss unless the learning rate is
@@ -141,25 +137,19 @@ class TwoLayerClassifier(
         of small batches.
     input_dropout : float, default=0.0
         Share of inputs switched off at each training step.
-    scaling_layer : bool, default=True
-        Let 'adam' also learn a factor for each input of each member [4]_, so that a
-        useful input grows as a whole. The factors are part of `coefs_`: the network
-        stays the same, only the way to it differs.
     standardize : bool, default=True
         Subtract each column's weighted mean and divide by its standard deviation, or,
-        for a column of two values, by their distance. With `squash`, a few values, or
-        copies of one, a thousand interquartile ranges out, such as 999999 for
-        "missing", do not count, if there are ten rows. Sparse X is divided only.
-    split_inputs : bool or 'auto', default='auto'
-        Give each standardized column of more than two values to the network as two
-        inputs, its part above the mean and its part below, so that every hidden unit
-        has a slope of its own on either side: a linear spline with one knot [5]_.
-        'auto' does so for up to 128 such columns: more are pixels or the like, of which
-        no single one says much. Sparse X and what is not standardized enter once. In
-        `partial_fit` the first batch decides.
-    squash : float or None, default=5.0
-        Bound of the smooth clip ``z / sqrt(1 + (z / squash) ** 2)`` of standardized
-        inputs [4]_, which tames outliers. None leaves it out.
+        for a column of two values, by their distance. Values farther than a thousand
+        interquartile ranges from the quartiles, such as 999999 for "missing", do not
+        count. The result z becomes ``z / sqrt(1 + (z / 5) ** 2)``, which bounds
+        outliers [4]_. 'adam' also learns a factor for each input of each member [4]_,
+        which is part of `coefs_`. Sparse X is divided only. False gives the network X
+        as it is, and plain Adam.
+    n_knots : {'auto', 0, 1}, default='auto'
+        With 1, each standardized column of more than two values becomes two inputs,
+        its part above the mean and its part below, so that every hidden unit has a
+        slope of its own on either side [5]_. 'auto' takes 1 for up to 128 such columns
+        and 0 for more. Sparse X has 0. In `partial_fit` the first batch decides.
     dtype : {'float32', 'float64'}, default='float32'
         Precision of the training; L-BFGS always uses float64. Predictions have the
         precision of the X given to `fit`.
@@ -183,18 +173,19 @@ class TwoLayerClassifier(
     intercepts_ : list of ndarray
         Biases, shapes (hidden_layer_size,) and (n_outputs,), with a leading axis for
         more than one member.
+    n_estimators_, hidden_layer_size_, batch_size_, n_knots_ : int
+        What was used where the setting is 'auto'.
+    dropout_ : float
+        The same.
+    split_columns_ : ndarray of int of shape (n_inputs - `n_features_in_`,)
+        Columns that enter twice: their part above the mean in their place, the part
+        below it at the end. For both parts 0.4 is subtracted from the magnitude, which
+        makes their means about zero.
     mean_ : ndarray of shape (`n_features_in_`,) or None
         What is subtracted from each column. None without `standardize`; zero for
         sparse X.
     scale_ : ndarray of shape (`n_features_in_`,) or None
         What each column is divided by. None without `standardize`.
-    split_columns_ : ndarray of int of shape (n_inputs - `n_features_in_`,)
-        Columns that enter twice: above their mean in their place, below it at the end.
-    split_offset_ : ndarray of shape (n_inputs - `n_features_in_`,)
-        Half their mean absolute deviation, in units of `scale_`: subtracted from the
-        upper input and added to the lower one, so that both have the mean zero before
-        the squash. In a stream it is an estimate: of the rows before only their mean
-        deviation is known, and how far their mean has moved.
     oof_proba_ : ndarray of shape (n_samples, n_classes) or None
         With `store_oof_proba` and folds: the probabilities of each row given to `fit`
         by the member that was not trained on it, at the temperature that suits one
@@ -248,8 +239,47 @@ class TwoLayerClassifier(
     True
     """
 
-    # saved models name the class by it, and are to survive a change of private modules
+    # saved models name the class by it, and must survive a change of private modules
     __module__ = "sknet"
+
+    _parameter_constraints = {  # noqa: RUF012
+        "hidden_layer_size": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "n_estimators": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "solver": [StrOptions({"adam", "sgd", "lbfgs"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "learning_rate": [StrOptions({"cosine", "constant"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state", np.random.Generator],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "early_stopping": [StrOptions({"auto"}), "boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "store_oof_proba": ["boolean"],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
+        "input_dropout": [Interval(Real, 0, 1, closed="left")],
+        "standardize": ["boolean"],
+        "n_knots": [StrOptions({"auto"}), Options(Integral, {0, 1})],
+        "dtype": [StrOptions({"float32", "float64"})],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
 
     def __init__(
         self,
@@ -262,28 +292,20 @@ class TwoLayerClassifier(
         batch_size="auto",
         learning_rate="cosine",
         learning_rate_init=0.01,
-        power_t=0.5,
         max_iter=80,
-        shuffle=True,
         random_state=None,
         tol=1e-4,
         verbose=0,
         warm_start=False,
         momentum=0.9,
-        nesterovs_momentum=True,
         early_stopping="auto",
         validation_fraction=0.1,
         store_oof_proba=False,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
         n_iter_no_change=8,
         dropout="auto",
         input_dropout=0.0,
-        scaling_layer=True,
         standardize=True,
-        split_inputs="auto",
-        squash=5.0,
+        n_knots="auto",
         dtype="float32",
         class_weight=None,
     ):
@@ -295,31 +317,24 @@ class TwoLayerClassifier(
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
         self.max_iter = max_iter
-        self.shuffle = shuffle
         self.random_state = random_state
         self.tol = tol
         self.verbose = verbose
         self.warm_start = warm_start
         self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.store_oof_proba = store_oof_proba
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
         self.dropout = dropout
         self.input_dropout = input_dropout
-        self.scaling_layer = scaling_layer
         self.standardize = standardize
-        self.split_inputs = split_inputs
-        self.squash = squash
+        self.n_knots = n_knots
         self.dtype = dtype
         self.class_weight = class_weight
 
+    @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
         X,
@@ -369,38 +384,30 @@ class TwoLayerClassifier(
             hold out rows that it has been trained on, or if columns of very different
             size are not scaled.
         """
-        settings = _validation.check_settings(self)
-        stand_in = self._stand_in()
-        previous = self._previous() if self.warm_start else None
-        labelled = _validation.check_X_y(
-            stand_in, X, y, sample_weight, reset=previous is None
-        )
-        known = None if previous is None else self.classes_
-        classes, labelled = _validation.encode(labelled, known)
-        _validation.check_class_weight(self.class_weight, classes, labelled)
-        validation = _validation.check_validation_set(
-            stand_in, classes, X_val, y_val, sample_weight_val
-        )
-        if not self.standardize:
-            _validation.warn_about_scales(labelled.X)
-        with (
-            _session.unmoved_by_failure(settings.random_state),
-            _callbacks.followed(stand_in, classes, X, y, sample_weight) as callbacks,
-            np.errstate(all="ignore"),  # what is not finite is dealt with
-        ):
-            attributes, interruption = _fitting.fit(
-                settings, labelled, classes, validation, previous, callbacks
+        with self._kept_if_it_fails():
+            previous = self._previous() if self.warm_start else None
+            rows = _checks.check_rows(
+                self,
+                X,
+                y,
+                sample_weight,
+                classes=None if previous is None else self.classes_,
+                reset=previous is None,
             )
-        self._publish(stand_in, classes, attributes, interruption)
-        return self
+            validation = _checks.check_validation_set(
+                self, rows.classes, X_val, y_val, sample_weight_val
+            )
+            begin_task = partial(Task.of_fit, self, "fit", X, y, sample_weight)
+            interruption = self._train(rows, validation, previous, begin_task)
+        return self._after(interruption)
 
     @available_if(_trains_in_batches)
+    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for exactly one pass over a batch of rows.
 
         There is no early stopping and `temperature_` is 1. The learning rate is
-        constant ('invscaling' goes on falling from call to call), and k calls with the
-        same rows equal k epochs of `fit`. Column statistics, class frequencies for
+        constant, and k calls with the same rows equal k epochs of `fit`. Column statistics, class frequencies for
         ``class_weight="balanced"`` and the mean weight are those of all rows so far.
 
         Parameters
@@ -426,43 +433,96 @@ class TwoLayerClassifier(
         ------
         ValueError
             If `classes` is missing at first or changed later, or a label is not in it;
-            if no row has positive weight, or all have 1e60 times the first batch's.
+            if no row has positive weight.
         """
-        settings = _validation.check_settings(self)
-        stand_in = self._stand_in()
-        previous = self._previous()
-        labelled = _validation.check_X_y(
-            stand_in, X, y, sample_weight, reset=previous is None
-        )
-        known = None if previous is None else self.classes_
-        classes = _validation.classes_of_stream(classes, known)
-        classes, labelled = _validation.encode(labelled, classes)
-        _validation.check_class_weight(self.class_weight, classes, labelled)
-        with (
-            _session.unmoved_by_failure(settings.random_state),
-            _callbacks.followed(stand_in, classes, X, y, sample_weight) as callbacks,
-            np.errstate(all="ignore"),  # what is not finite is dealt with
-        ):
-            attributes, interruption = _fitting.partial_fit(
-                settings, labelled, classes, previous, callbacks
+        with self._kept_if_it_fails():
+            previous = self._previous()
+            known = None if previous is None else self.classes_
+            rows = _checks.check_rows(
+                self,
+                X,
+                y,
+                sample_weight,
+                classes=_checks.classes_of_stream(classes, known),
+                reset=previous is None,
             )
-        self._publish(stand_in, classes, attributes, interruption)
-        return self
+            begin_task = partial(Task.of_fit, self, "partial_fit", X, y, sample_weight)
+            interruption = self._train(rows, None, previous, begin_task, stream=True)
+        return self._after(interruption)
+
+    def predict(self, X):
+        """Most probable label of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Labels from `classes_`.
+        """
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
+
+    def predict_proba(self, X):
+        """Probability of each class: the members' mean.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples, n_classes)
+            Columns in the order of `classes_`; float32 if `fit` was given float32.
+        """
+        return self._predict_blocks(X, lambda loss, raw: loss.mean_proba(raw))
+
+    def predict_log_proba(self, X):
+        """Logarithm of `predict_proba`, computed from the logits: finite always.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_p : ndarray of shape (n_samples, n_classes)
+            Columns in the order of `classes_`.
+        """
+        return self._predict_blocks(X, lambda loss, raw: loss.log_mean_proba(raw))
+
+    def decision_function(self, X):
+        """Logit of the second class's probability, or the logarithm of each class's.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        score : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            For two classes, positive where the second is more probable.
+        """
+        log_proba = self.predict_log_proba(X)
+        return self._model.network.loss.decision(log_proba)
 
     @property
     def coefs_(self):
-        """Weights of both layers; views, with a leading axis for several members."""
-        shape, layers = self._layers()
-        d, h, _, k = shape
-        W1 = layers.W1.reshape(d, k, h).transpose(1, 0, 2)
-        return [W1, layers.W2] if k > 1 else [W1[0], layers.W2[0]]
+        """Weights of both layers, read-only; with a leading axis for several members."""
+        network = self._fitted_model().network
+        d, h, _, k = network.shape
+        W1 = network.layers.W1.reshape(d, k, h).transpose(1, 0, 2)
+        return _read_only(W1, network.layers.W2)
 
     @property
     def intercepts_(self):
-        """Biases of both layers; views, with a leading axis for several members."""
-        (_, h, o, k), layers = self._layers()
-        b1, b2 = layers.b1.reshape(k, h), layers.b2.reshape(k, o)
-        return [b1, b2] if k > 1 else [b1[0], b2[0]]
+        """Biases of both layers, read-only; with a leading axis for several members."""
+        network = self._fitted_model().network
+        _, h, o, k = network.shape
+        layers = network.layers
+        return _read_only(layers.b1.reshape(k, h), layers.b2.reshape(k, o))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -470,31 +530,129 @@ class TwoLayerClassifier(
         return tags
 
     def __sklearn_is_fitted__(self):
-        return "_params" in vars(self)
+        return "_model" in vars(self)
 
-    def _layers(self):
-        """Shape and named views of the fitted parameters."""
-        if not self.__sklearn_is_fitted__():
-            raise AttributeError(f"this {type(self).__name__} is not fitted yet")
-        attributes = vars(self)  # once: another thread may put a new model there
-        shape = _objects.fitted_shape(attributes)
-        return shape, shape.views(attributes["_params"])
+    def __getstate__(self):
+        state = {**super().__getstate__(), "_sknet_version": sknet.__version__}
+        state["_sknet_layout"] = LAYOUT
+        if self.__sklearn_is_fitted__():  # plain types, which skops need not trust
+            model, network = vars(self._model), self._model.network
+            state["_model"] = {
+                **model,
+                "inputs": vars(model["inputs"]),
+                "network": (tuple(network.shape), network.params),
+            }
+            state["_state"] = vars(self._state)
+        return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        version = state.pop("_sknet_version", None)
+        layout = state.pop("_sknet_layout", None)
+        writer = f"sknet {version}" if version else "an unknown version of sknet"
+        if layout != LAYOUT and "classes_" in state:  # weights would be misread
+            raise ValueError(
+                f"This fitted {type(self).__name__} was saved by {writer} in layout "
+                f"{layout}; sknet {sknet.__version__} reads layout {LAYOUT}. Load it "
+                "with the version that saved it, or fit it again."
+            )
+        if version != sknet.__version__:
+            warnings.warn(
+                f"This {type(self).__name__} was saved by {writer} and is loaded by "
+                f"sknet {sknet.__version__}, whose predictions may differ. Load it with "
+                "the version that saved it, or fit it again.",
+                SknetVersionWarning,
+                stacklevel=2,
+            )
+        if "_model" in state:
+            state["_model"] = Model.restored(state["_model"], len(state["classes_"]))
+            state["_state"] = State(**state["_state"])
+        super().__setstate__(state)
+
+    def _validate_params(self):
+        """Check the settings; a number for `learning_rate` gets an error of its own."""
+        if isinstance(self.learning_rate, Real):
+            raise InvalidParameterError(
+                f"The 'learning_rate' parameter of {type(self).__name__} must be a str "
+                "among {'constant', 'cosine'}, the schedule. Got "
+                f"{self.learning_rate!r} instead. The rate itself is "
+                "learning_rate_init."
+            )
+        super()._validate_params()
+
+    @contextmanager
+    def _kept_if_it_fails(self):
+        """Put the attributes back if a fit fails, so that a model stays usable."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
 
     def _previous(self):
-        """Fitted attributes to continue from, or None before the first fit."""
+        """Fitted attributes to continue from, or None before the first fit.
+
+        Raises
+        ------
+        ValueError
+            If a setting that the weights depend on has changed since.
+        """
         if not self.__sklearn_is_fitted__():
             return None
-        _validation.check_structure(self, self._state["structure"])
+        sizes = {n: vars(self)[f"{n}_"] for n in ("n_estimators", "hidden_layer_size")}
+        for name, value in {**self._state.structure, **sizes}.items():
+            if getattr(self, name) not in ("auto", value):
+                raise ValueError(
+                    f"{name} was {value!r} in the fit that is to be continued. Got "
+                    f"{getattr(self, name)!r}: set it back, or fit anew with "
+                    "warm_start=False."
+                )
         return dict(vars(self))
 
-    def _publish(self, stand_in, classes, attributes, interruption):
-        """Replace all fitted attributes at once, then let an interruption go on."""
-        seen = ("n_features_in_", "feature_names_in_")
-        about_X = {
-            name: vars(stand_in)[name] for name in seen if hasattr(stand_in, name)
-        }
-        others = {n: v for n, v in vars(self).items() if n not in seen}
-        # one assignment: another thread sees the one model or the other
-        self.__dict__ = {**others, **about_X, "classes_": classes, **attributes}
+    def _train(self, rows, validation, previous, begin_task, *, stream=False):
+        """Fit and assign the fitted attributes; returns what ended training, if so."""
+        self.classes_ = rows.classes
+        attributes, interruption = fit(
+            self, rows, validation, previous, begin_task, stream=stream
+        )
+        vars(self).update(attributes)
+        return interruption
+
+    def _after(self, interruption):
+        """Re-raise a Ctrl-C, once what was learnt is kept."""
         if interruption is not None:
             raise interruption
+        return self
+
+    def _fitted_model(self):
+        if not self.__sklearn_is_fitted__():
+            raise AttributeError(f"this {type(self).__name__} is not fitted yet")
+        return self._model
+
+    def _predict_blocks(self, X, reduction):
+        """Apply ``reduction(loss, raw)`` to the logits, block by block."""
+        if not self.__sklearn_is_fitted__():
+            check_is_fitted(self)
+        X, model = _checks.check_X(self, X), self._model
+        n, loss, predicted = X.shape[0], model.network.loss, None
+        with np.errstate(all="ignore"):  # what is too large is cut, or rounds to zero
+            for part, raw in raw_blocks(model.network, model.inputs, X):
+                if model.temperature != 1.0:
+                    raw *= 1 / model.temperature
+                block = reduction(loss, raw)
+                if len(block) == n:
+                    return block
+                if predicted is None:
+                    predicted = np.empty((n, *block.shape[1:]), block.dtype)
+                predicted[part] = block
+        return predicted
+
+
+def _read_only(*stacks):
+    """Views of stacks with an array for each member; of one member, the array."""
+    views = [stack if len(stack) > 1 else stack[0] for stack in stacks]
+    for view in views:
+        view.flags.writeable = False
+    return views

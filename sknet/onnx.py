@@ -12,9 +12,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sknet._classifier import TwoLayerClassifier
-from sknet._losses import SigmoidCrossEntropy
-from sknet._objects import fitted_network
-from sknet._standardizer import LIMIT, RAW_LIMIT, working_dtype
+from sknet._data.inputs import HALF_GAP, LIMIT, RAW_LIMIT, SQUASH, working_dtype
+from sknet._network.losses import SigmoidCrossEntropy
 
 # the setting's values and ONNX's names; None needs no operator
 ACTIVATION_OPERATORS = {
@@ -144,11 +143,12 @@ def _convert(scope, operator, container):
     clf, (label, scores) = operator.raw_operator, operator.outputs
     options = scope.get_options(clf, {"raw_scores": False})
     node = partial(_node, container.target_opset)
-    network, standardizer = fitted_network(vars(clf))
-    inputs = _inputs(node, operator.inputs[0], standardizer)
-    raw = _raw_prediction(node, inputs, network, clf._state["structure"]["activation"])
-    if clf.temperature_ != 1.0:
-        raw = node("Mul", raw, network.params.dtype.type(1 / clf.temperature_))
+    model = clf._model
+    network = model.network
+    inputs = _inputs(node, operator.inputs[0], model.inputs)
+    raw = _raw_prediction(node, inputs, network, model.activation)
+    if model.temperature != 1.0:
+        raw = node("Mul", raw, network.params.dtype.type(1 / model.temperature))
     found = _scores(node, raw, network, options["raw_scores"])
     best = node("ArgMax", found, axis=1, keepdims=0)
     answer = node("Gather", _labels(scope, clf), best, output_names=[label])
@@ -196,8 +196,8 @@ def _width(X):
     return shape[1] if len(shape) == 2 and isinstance(shape[1], int) else None
 
 
-def _inputs(node, X, standardizer):
-    """Rows of X to network inputs, as ``Standardizer.dense`` does it."""
+def _inputs(node, X, inputs):
+    """Rows of X to network inputs, as ``Inputs.dense`` does it."""
     from onnx.helper import np_dtype_to_tensor_dtype, tensor_dtype_to_np_dtype
     from skl2onnx.common.data_types import guess_proto_type
 
@@ -210,10 +210,10 @@ def _inputs(node, X, standardizer):
         return node("Max", node("Min", rows, dtype(limit)), dtype(-limit))
 
     given = np.dtype(tensor_dtype_to_np_dtype(guess_proto_type(X.type)))
-    work, dtype = working_dtype(given), standardizer.dtype
-    if standardizer.mean is None:
+    work, dtype = working_dtype(given), inputs.dtype
+    if inputs.mean is None:
         return cut(cast(X, dtype), RAW_LIMIT, dtype.type)
-    mean, factor = standardizer.in_dtype(work)
+    mean, factor = inputs.constants(work)
     z = cast(X, work)
     if _width(X) is None:
         # z itself, or a failure: "Sub" would take a lone column for each of them
@@ -221,18 +221,16 @@ def _inputs(node, X, standardizer):
         z = node("Max", z, every)
     z = node("Mul", node("Sub", z, mean), factor)
     z = cast(cut(z, LIMIT, work.type), dtype)
-    if standardizer.split is not None:
-        columns = node("Gather", z, _indices(standardizer.split.columns), axis=1)
-        upper = node("Max", z, standardizer.lowest)
-        upper = node("Sub", upper, standardizer.all_offsets)
+    if len(inputs.split):
+        lowest, gap = inputs.upper_constants()
+        columns = node("Gather", z, _indices(inputs.split), axis=1)
+        upper = node("Sub", node("Max", z, lowest), gap)
         lower = node("Min", columns, dtype.type(0))
-        lower = node("Add", lower, standardizer.offset)
+        lower = node("Add", lower, dtype.type(HALF_GAP))
         z = node("Concat", upper, lower, axis=1)
-    if standardizer.squash is not None:
-        ratio = node("Mul", z, dtype.type(1 / standardizer.squash))
-        square = node("Add", node("Mul", ratio, ratio), dtype.type(1))
-        z = node("Div", z, node("Sqrt", square))
-    return z
+    ratio = node("Mul", z, dtype.type(1 / SQUASH))
+    square = node("Add", node("Mul", ratio, ratio), dtype.type(1))
+    return node("Div", z, node("Sqrt", square))
 
 
 def _raw_prediction(node, inputs, network, activation):

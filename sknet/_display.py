@@ -1,9 +1,7 @@
-"""How is the course of training drawn? From fitted attributes alone, of any estimator.
-
-Nothing of sknet is imported, and matplotlib only once something is drawn.
-"""
+"""LossCurveDisplay: the loss curves of any fitted estimator that has them."""
 
 import numpy as np
+from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
 
@@ -187,7 +185,12 @@ class LossCurveDisplay:
         ValueError
             If the curves differ in length.
         """
-        plt = _pyplot(f"{type(self).__name__}.plot")
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        import matplotlib.pyplot as plt
+        from matplotlib.cbook import normalize_kwargs
+        from matplotlib.lines import Line2D
+        from matplotlib.ticker import MaxNLocator
+
         epochs, train, validation = self._curves()
         if ax is None:
             _, ax = plt.subplots()
@@ -199,7 +202,9 @@ class LossCurveDisplay:
             return f"{text} (epoch {self.best_iter} kept)" if curve == marked else text
 
         def _draw(x, y, kw, **defaults):
-            (line,) = ax.plot(x, y, **_style(kw, **defaults))
+            # the user's settings, whichever of its names a setting goes by
+            kw = normalize_kwargs(kw, Line2D)
+            (line,) = ax.plot(x, y, **{**defaults, **kw})
             return line
 
         self.train_line_ = _draw(epochs, train, train_kw, label=_label("training"))
@@ -213,7 +218,7 @@ class LossCurveDisplay:
             self.best_line_ = _draw([self.best_iter], [loss], best_kw, **style)
 
         ax.set(xlabel="Epoch", ylabel="Loss")
-        _whole_numbers(ax.xaxis)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self
@@ -247,32 +252,3 @@ def _count(estimator):
     """Epochs by ``n_iter_``; 0 if there is none, or an array of several."""
     n_iter = np.ravel(getattr(estimator, "n_iter_", 0))
     return int(n_iter[0]) if n_iter.size == 1 else 0
-
-
-def _pyplot(caller):
-    """matplotlib.pyplot, or an error that tells how to get it."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            f"{caller} needs matplotlib, which is missing: install it with "
-            "`pip install matplotlib`."
-        ) from error
-    return plt
-
-
-def _style(kw, **defaults):
-    """The user's settings before ours, whichever of its names a setting goes by."""
-    from matplotlib.cbook import normalize_kwargs
-    from matplotlib.lines import Line2D
-
-    return {**defaults, **normalize_kwargs(kw, Line2D)}
-
-
-def _whole_numbers(axis):
-    """There is no epoch 2.5; an axis with ticks of the user's own keeps them."""
-    from matplotlib.ticker import MaxNLocator
-
-    locator = axis.get_major_locator()
-    if isinstance(locator, MaxNLocator):
-        locator.set_params(integer=True, min_n_ticks=1)

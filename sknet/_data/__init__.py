@@ -1,0 +1,1 @@
+"""What training counts: weighted rows, folds, network inputs, minibatches."""

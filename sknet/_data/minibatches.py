@@ -1,0 +1,128 @@
+"""Rows to minibatches: gathered, scaled and cast into reused buffers.
+
+X is neither copied nor converted as a whole. Only indices, labels and weights are
+shuffled.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from sknet._data.inputs import Array, Inputs
+
+READY_BYTES = 1 << 27  # inputs of at most this size are computed once a fit
+PART_ELEMENTS = 1 << 15  # of rows being gathered: their copies stay in the cache
+
+
+class Dataset(NamedTuple):
+    """Rows of X behind an index."""
+
+    X: NDArray | sp.csr_array
+    rows: NDArray[np.intp]  # (n,) rows of X, in the order of their hashes
+    y: NDArray[np.intp]  # (n,) class indices
+    weight: Array  # (1 or k, n), with mean 1 over the rows
+
+    def take(self, part: NDArray) -> "Dataset":
+        """Some of the rows, by a mask or by positions."""
+        return Dataset(self.X, self.rows[part], self.y[part], self.weight[:, part])
+
+
+class Batch(NamedTuple):
+    """One minibatch, in buffers that the next one overwrites."""
+
+    X: Array | sp.csr_array  # (m, d + 1) with a last column of ones, or sparse (m, d)
+    y: NDArray[np.intp]  # (m,)
+    weight: Array  # (1 or k, m, 1), divided by the number of rows it is averaged over
+
+
+class Minibatches:
+    """One pass over a dataset at every iteration.
+
+    Parameters
+    ----------
+    data : Dataset
+    inputs : Inputs
+    size : int
+        Rows of a batch; the last one of a pass may be smaller.
+    rng : numpy.random.Generator or None
+        Shuffles each pass anew; None keeps the order.
+    whole : bool, default=False
+        Average the loss over all rows, not over those of the batch. Full-batch solvers
+        need this.
+    """
+
+    def __init__(
+        self,
+        data: Dataset,
+        inputs: Inputs,
+        size: int,
+        rng: np.random.Generator | None,
+        *,
+        whole: bool = False,
+    ) -> None:
+        n = len(data.rows)
+        self.data = data
+        self.inputs = inputs
+        self.size = min(size, n)
+        self.rng = rng
+        self.whole = whole
+        self._weight = data.weight.astype(inputs.dtype)[:, :, np.newaxis]
+        self._sparse = sp.issparse(data.X)
+        if not self._sparse:
+            some = min(self.size, max(1, PART_ELEMENTS // inputs.n_inputs))
+            self._raw = np.empty((some, data.X.shape[1]), data.X.dtype)
+            self._scratch = np.empty((some, inputs.n_inputs), inputs.dtype)
+            self._batch = np.ones((self.size, inputs.n_inputs + 1), inputs.dtype)
+        self._ready = self._all_inputs()
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.data.rows) / self.size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        n = len(self.data.rows)
+        order = np.arange(n) if self.rng is None else self.rng.permutation(n)
+        y, weight = self.data.y[order], self._weight[:, order]
+        for start in range(0, n, self.size):
+            part = slice(start, min(start + self.size, n))
+            share = 1 / (n if self.whole else part.stop - start)
+            yield Batch(self._gather(order[part]), y[part], weight[:, part] * share)
+
+    def _gather(self, positions: NDArray[np.intp]) -> Array | sp.csr_array:
+        """The network inputs of the rows at these positions of the dataset."""
+        if self._sparse:
+            if self._ready is not None:
+                return self._ready[positions]
+            return self.inputs.sparse(self.data.X[self.data.rows[positions]])[0]
+        batch = self._batch[: len(positions)]
+        if self._ready is None:
+            self._write_inputs(self.data.rows[positions], batch)
+        else:
+            self._ready.take(positions, axis=0, out=batch, mode="clip")
+        return batch
+
+    def _all_inputs(self) -> Array | sp.csr_array | None:
+        """The inputs of all rows if they are small; else each step computes its own."""
+        X, rows = self.data.X, self.data.rows
+        if self._sparse:
+            small = X.nnz * (X.data.itemsize + X.indices.itemsize) <= READY_BYTES
+            return self.inputs.sparse(X[rows])[0] if small else None
+        shape = len(rows), self.inputs.n_inputs + 1
+        if math.prod(shape) * self.inputs.dtype.itemsize > READY_BYTES:
+            return None
+        ready = np.ones(shape, self.inputs.dtype)
+        self._write_inputs(rows, ready)
+        return ready
+
+    def _write_inputs(self, rows: NDArray[np.intp], out: Array) -> None:
+        """Write the network inputs of these rows of X, few at a time; not the ones."""
+        some = len(self._raw)
+        for start in range(0, len(rows), some):
+            part = rows[start : start + some]
+            raw, scratch = self._raw[: len(part)], self._scratch[: len(part)]
+            # the mode "raise" would buffer
+            np.take(self.data.X, part, axis=0, out=raw, mode="clip")
+            self.inputs.dense(raw, out[start : start + some, :-1], scratch)

@@ -1,0 +1,1 @@
+"""What is computed: activations, losses, and the network with its gradient."""

@@ -1,0 +1,76 @@
+"""Hidden-layer activations, forward and backward side by side.
+
+``forward(Z)`` overwrites the pre-activation with the activation. ``backward(hidden,
+gradient)`` multiplies ``gradient`` by the derivative. Every activation here can express
+its derivative by its own value, so no pre-activation is kept. ``backward`` may
+overwrite ``hidden``.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+Array = NDArray[np.floating]
+
+
+class Activation(NamedTuple):
+    """An activation and the variance of its initial weights."""
+
+    forward: Callable[[Array], object]
+    backward: Callable[[Array, Array], None]
+    start_variance: Callable[[int, int], float]
+
+
+def he_variance(fan_in: int, fan_out: int) -> float:
+    """Variance 2 / fan_in of He et al. (2015), for a layer that ReLU follows."""
+    return 2.0 / fan_in
+
+
+def glorot_variance(fan_in: int, fan_out: int) -> float:
+    """Variance 2 / (fan_in + fan_out) of Glorot and Bengio (2010)."""
+    return 2.0 / (fan_in + fan_out)
+
+
+def _relu(Z: Array) -> None:
+    np.maximum(Z, 0, out=Z)
+
+
+def _relu_backward(hidden: Array, gradient: Array) -> None:
+    gradient *= hidden > 0
+
+
+def _tanh(Z: Array) -> None:
+    np.tanh(Z, out=Z)
+
+
+def _tanh_backward(hidden: Array, gradient: Array) -> None:
+    np.multiply(hidden, hidden, out=hidden)
+    np.subtract(1, hidden, out=hidden)
+    gradient *= hidden
+
+
+def _logistic(Z: Array) -> None:
+    expit(Z, out=Z)
+
+
+def _logistic_backward(hidden: Array, gradient: Array) -> None:
+    gradient *= hidden
+    np.subtract(1, hidden, out=hidden)
+    gradient *= hidden
+
+
+def _identity(Z: Array) -> None:
+    return None
+
+
+def _identity_backward(hidden: Array, gradient: Array) -> None:
+    return None
+
+
+RELU = Activation(_relu, _relu_backward, he_variance)
+TANH = Activation(_tanh, _tanh_backward, glorot_variance)
+LOGISTIC = Activation(_logistic, _logistic_backward, glorot_variance)
+IDENTITY = Activation(_identity, _identity_backward, glorot_variance)

@@ -1,0 +1,218 @@
+"""Losses from logits, and the probabilities that belong to them.
+
+A raw prediction has shape (k, n, o) for k members, n rows and o outputs. No function
+here takes the logarithm of a probability. All of them use log-sum-exp or log-sigmoid,
+which are finite for every finite logit. Labels are class indices (n,). For both links
+the gradient of the loss is ``p - target``, where the target is the label 0 or 1 for a
+sigmoid output and a one-hot row for softmax outputs.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from scipy.special import expit, log_expit, log_softmax, logsumexp
+
+Array = NDArray[np.floating]
+
+# Up to this size of a logit, exp, its sums and their ratios keep all their digits.
+SAFE_LOGIT = 40.0
+
+
+def _is_safe(raw: Array) -> bool:
+    """Whether exp needs no shift. A NaN is not safe."""
+    return bool(raw.max() < SAFE_LOGIT and raw.min() > -SAFE_LOGIT)
+
+
+class SigmoidBuffers(NamedTuple):
+    """Memory for the losses of n rows."""
+
+    target: Array  # (n, 1)
+    total: Array  # (k, n, 1)
+    scratch: Array  # (k, n, 1)
+
+
+class SigmoidCrossEntropy:
+    r"""Cross-entropy of two classes with one logit z and :math:`p = 1 / (1 + e^{-z})`.
+
+    .. math:: \ell(y, z) = -y \log p - (1 - y) \log (1 - p) = -\log \sigma((2y - 1) z),
+        \qquad \partial \ell / \partial z = p - y
+    """
+
+    n_outputs = 1
+    n_classes = 2
+
+    def buffers(self, k: int, n: int, dtype: DTypeLike) -> SigmoidBuffers:
+        """Memory for ``loss_gradient``, reused at every step."""
+        shape = (k, n, 1)
+        return SigmoidBuffers(
+            np.empty((n, 1), dtype), np.empty(shape, dtype), np.empty(shape, dtype)
+        )
+
+    def logits(self, log_proba: Array) -> Array:
+        """Logits (n, 1) with these log-probabilities (n, 2)."""
+        return log_proba[:, 1:] - log_proba[:, :1]
+
+    def class_logits(self, raw: Array) -> Array:
+        """Logits (n, 2) whose softmax has the probabilities of ``raw`` (n, 1)."""
+        return np.concatenate([np.zeros_like(raw), raw], axis=1)
+
+    def loss_gradient(
+        self,
+        raw: Array,
+        y: NDArray[np.intp],
+        weight: Array,
+        gradient: Array,
+        buffers: SigmoidBuffers,
+    ) -> float:
+        """Weighted sum of the losses; writes their gradient into ``gradient``.
+
+        raw and gradient (k, n, 1), y (n,), weight (1 or k, n, 1).
+        """
+        target, total, scratch = buffers
+        target[:, 0] = y
+        if _is_safe(raw):
+            np.exp(raw, out=gradient)
+            np.add(gradient, 1, out=total)
+            gradient /= total
+            np.log(total, out=total)
+            np.multiply(raw, target, out=scratch)
+            total -= scratch  # log(1 + exp(z)) - y z
+        else:
+            np.multiply(target, 2, out=scratch)
+            scratch -= 1
+            np.multiply(raw, scratch, out=total)
+            log_expit(total, out=total)
+            np.negative(total, out=total)
+            expit(raw, out=gradient)
+        gradient -= target
+        gradient *= weight
+        return _weighted_sum(total, weight)
+
+    def mean_proba(self, raw: Array) -> Array:
+        """Probabilities (n, 2), averaged over the members."""
+        proba = np.empty((raw.shape[1], 2), dtype=raw.dtype)
+        expit(-raw[:, :, 0]).mean(axis=0, out=proba[:, 0])
+        expit(raw[:, :, 0]).mean(axis=0, out=proba[:, 1])
+        return proba
+
+    def log_mean_proba(self, raw: Array) -> Array:
+        """Logarithm (n, 2) of the averaged probabilities, always finite."""
+        log_proba = np.concatenate([log_expit(-raw), log_expit(raw)], axis=2)
+        return _log_mean_exp(log_proba)
+
+    def decision(self, log_proba: Array) -> Array:
+        """Logit (n,) of the second class, from log-probabilities (n, 2)."""
+        return log_proba[:, 1] - log_proba[:, 0]
+
+
+class SoftmaxBuffers(NamedTuple):
+    """Memory for the losses of n rows, and views of it."""
+
+    first: NDArray[np.intp]  # (k, n) flat position of each row's first logit
+    label: NDArray[np.intp]  # (k, n) flat position of the logit of its label
+    label_values: Array  # (k, n, 1) what is at this position
+    total: Array  # (k, n, 1)
+    share: Array  # (k, n, 1)
+    ones: Array  # (o,)
+
+
+class SoftmaxCrossEntropy:
+    r"""Cross-entropy of ``n_classes`` classes with a logit each.
+
+    .. math:: \ell(y, z) = \log \sum_c e^{z_c} - z_y,
+        \qquad \partial \ell / \partial z_c = p_c - [c = y]
+    """
+
+    def __init__(self, n_classes: int) -> None:
+        self.n_outputs = self.n_classes = n_classes
+
+    def buffers(self, k: int, n: int, dtype: DTypeLike) -> SoftmaxBuffers:
+        """Memory for ``loss_gradient``, reused at every step."""
+        return SoftmaxBuffers(
+            np.arange(0, k * n * self.n_outputs, self.n_outputs).reshape(k, n),
+            np.empty((k, n), np.intp),
+            np.empty((k, n, 1), dtype),
+            np.empty((k, n, 1), dtype),
+            np.empty((k, n, 1), dtype),
+            np.ones(self.n_outputs, dtype),
+        )
+
+    def logits(self, log_proba: Array) -> Array:
+        """Logits (n, o) with these log-probabilities (n, o)."""
+        return log_proba
+
+    def class_logits(self, raw: Array) -> Array:
+        """Logits (n, o) whose softmax has the probabilities of ``raw`` (n, o)."""
+        return raw
+
+    def loss_gradient(
+        self,
+        raw: Array,
+        y: NDArray[np.intp],
+        weight: Array,
+        gradient: Array,
+        buffers: SoftmaxBuffers,
+    ) -> float:
+        """Weighted sum of the losses; writes their gradient into ``gradient``.
+
+        raw and gradient (k, n, o), y (n,), weight (1 or k, n, 1). Logits of ordinary
+        size need no shift before exp. The label's own logit and probability are picked
+        by their flat positions, so no one-hot array is made.
+        """
+        first, label, label_values, total, share, ones = buffers
+        np.add(first, y, out=label)
+        exponent = raw
+        if not _is_safe(raw):
+            raw.max(axis=2, keepdims=True, out=total)
+            exponent = np.subtract(raw, total, out=gradient)
+        exponent.take(label, out=label_values[:, :, 0], mode="clip")
+        np.exp(exponent, out=gradient)
+        np.matmul(gradient, ones, out=total[:, :, 0])  # faster than sum(axis=2)
+        np.divide(weight, total, out=share)
+        np.log(total, out=total)
+        total -= label_values
+        gradient *= share
+        flat = gradient.reshape(-1)
+        flat.take(label, out=label_values[:, :, 0], mode="clip")
+        label_values -= weight
+        flat[label] = label_values[:, :, 0]
+        return _weighted_sum(total, weight)
+
+    def mean_proba(self, raw: Array) -> Array:
+        """Probabilities (n, o), averaged over the members."""
+        proba = raw - np.maximum.reduce(raw, axis=2, keepdims=True)
+        np.exp(proba, out=proba)
+        proba /= np.add.reduce(proba, axis=2, keepdims=True)
+        return proba[0] if len(proba) == 1 else proba.mean(axis=0)
+
+    def log_mean_proba(self, raw: Array) -> Array:
+        """Logarithm (n, o) of the averaged probabilities, always finite."""
+        return _log_mean_exp(log_softmax(raw, axis=2))
+
+    def decision(self, log_proba: Array) -> Array:
+        """Logarithm (n, o) of each class's probability."""
+        return log_proba
+
+
+Loss = SigmoidCrossEntropy | SoftmaxCrossEntropy
+
+
+def loss_for(n_classes: int) -> Loss:
+    """One sigmoid output for two classes, else one softmax output for each class."""
+    return SigmoidCrossEntropy() if n_classes == 2 else SoftmaxCrossEntropy(n_classes)
+
+
+def _weighted_sum(losses: Array, weight: Array) -> float:
+    """Sum of (k, n, 1) times the weights (1 or k, n, 1)."""
+    if len(weight) == len(losses):
+        return float(np.vdot(losses, weight))
+    return float(np.dot(losses[:, :, 0], weight[0, :, 0]).sum())
+
+
+def _log_mean_exp(log_proba: Array) -> Array:
+    """Log of the mean over the first axis of exp(log_proba)."""
+    if len(log_proba) == 1:
+        return log_proba[0]
+    n_members = log_proba.dtype.type(len(log_proba))
+    return logsumexp(log_proba, axis=0) - np.log(n_members)

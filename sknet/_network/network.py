@@ -1,0 +1,299 @@
+r"""The network: flat parameters with named views, forward, loss and gradient.
+
+k networks ("members") with one hidden layer of h units are held and trained at once.
+They see the same rows, so their first layers are one wide matrix product. The second
+layers are a batched product. One member, k = 1, is the network of the textbook, by the
+same code.
+
+.. math:: H = a(X W_1 + b_1), \qquad Z_j = H_j W_{2,j} + b_{2,j}, \qquad
+    L = \sum_{j=1}^{k} \sum_{i=1}^{n} w_{ij}\, \ell(y_i, z_{ij})
+        + \frac{\alpha}{2} (\lVert W_1 \rVert^2 + \lVert W_2 \rVert^2)
+
+The loss is a sum over members, so each trains exactly as if it were alone. In training
+the bias of the first layer is the last row of ``[W1; b1]``. Dense inputs have a last
+column of ones, so that one product does both.
+"""
+
+from functools import cached_property
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import DTypeLike, NDArray
+
+from sknet._network.activations import Activation, glorot_variance
+from sknet._network.losses import Loss, SigmoidBuffers, SoftmaxBuffers
+
+Array = NDArray[np.floating]
+NetworkInputs: TypeAlias = "Array | sp.csr_array"
+
+
+class Layers(NamedTuple):
+    """Named views of a flat vector.
+
+    They lie in the order W2, W1, b1, b2. The weights come first, so that decay acts on
+    the head, and b1 follows W1, so that both are one matrix too.
+    """
+
+    W1: Array  # (d, k * h)
+    W2: Array  # (k, h, o)
+    b1: Array  # (k * h,)
+    b2: Array  # (k, 1, o)
+
+
+class Shape(NamedTuple):
+    """The sizes of a network."""
+
+    n_inputs: int
+    n_hidden: int
+    n_outputs: int
+    n_members: int = 1
+
+    @property
+    def n_weights(self) -> int:
+        """Entries of W1 and W2."""
+        width = self.n_members * self.n_hidden
+        return width * (self.n_inputs + self.n_outputs)
+
+    @property
+    def n_params(self) -> int:
+        """Entries of all four layers."""
+        return self.n_weights + self.n_members * (self.n_hidden + self.n_outputs)
+
+    def views(self, flat: Array) -> Layers:
+        """The layers of ``flat`` (n_params,), without a copy."""
+        d, h, o, k = self
+        W1, b1, b2 = k * h * o, k * h * (o + d), k * h * (o + d + 1)  # where they start
+        return Layers(
+            flat[W1:b1].reshape(d, k * h),
+            flat[:W1].reshape(k, h, o),
+            flat[b1:b2],
+            flat[b2:].reshape(k, 1, o),
+        )
+
+    def first_layer(self, flat: Array) -> Array:
+        """W1 with b1 as its last row (d + 1, k * h), without a copy."""
+        d, h, o, k = self
+        return flat[k * h * o : k * h * (o + d + 1)].reshape(d + 1, k * h)
+
+    def member(self, flat: Array, j: int) -> Array:
+        """Flat parameters of member ``j`` alone, copied."""
+        W1, W2, b1, b2 = self.views(flat)
+        own = slice(j * self.n_hidden, (j + 1) * self.n_hidden)
+        parts = W2[j], W1[:, own], b1[own], b2[j]
+        return np.concatenate([part.ravel() for part in parts])
+
+    def set_member(self, flat: Array, j: int, member_flat: Array) -> None:
+        """Write the flat parameters of a lone network as member ``j``."""
+        W1, W2, b1, b2 = self.views(flat)
+        own = slice(j * self.n_hidden, (j + 1) * self.n_hidden)
+        lone = self._replace(n_members=1).views(member_flat)
+        W1[:, own], W2[j], b1[own], b2[j] = lone.W1, lone.W2[0], lone.b1, lone.b2[0]
+
+
+class Workspace(NamedTuple):
+    """The buffers of a training step on n rows."""
+
+    hidden: Array  # (n, k * h)
+    dropped: Array  # (n, k * h); the same array without dropout
+    d_hidden: Array  # (n, k * h)
+    raw: Array  # (k, n, o)
+    d_raw: Array  # (k, n, o)
+    keep: Array  # (n, 1, h) dropout mask
+    ones: Array  # (n,)
+    loss_buffers: SigmoidBuffers | SoftmaxBuffers
+
+
+class TwoLayerNetwork:
+    """k one-hidden-layer networks on one flat parameter vector.
+
+    Parameters
+    ----------
+    shape : Shape
+    params : ndarray of shape (shape.n_params,)
+        Adopted, not copied. Its dtype is that of all arithmetic.
+    activation : Activation
+    loss : SigmoidCrossEntropy or SoftmaxCrossEntropy
+    alpha : float, default=0.0
+        L2 penalty inside the objective; zero where the optimizer decays the weights.
+    dropout, input_dropout : float, default=0.0
+        Share of hidden units, and of inputs, that a training step switches off.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        params: Array,
+        activation: Activation,
+        loss: Loss,
+        *,
+        alpha: float = 0.0,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+    ) -> None:
+        self.shape = shape
+        self.params = params
+        self.activation = activation
+        self.loss = loss
+        self.alpha = alpha
+        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.layers = shape.views(params)
+        self._workspaces: dict[int, Workspace] = {}
+
+    @cached_property
+    def grads(self) -> Array:
+        """Gradient by ``params``. Prediction alone does not allocate it."""
+        return np.empty_like(self.params)
+
+    def start(
+        self, rng: np.random.Generator, class_log_prior: Array | None = None
+    ) -> None:
+        """Draw initial weights, member after member; hidden biases are zero.
+
+        Normal with the variance of He et al. (2015) or of Glorot and Bengio (2010).
+        ``class_log_prior`` (1 or k, n_classes) sets the output biases, so that training
+        need not find the class frequencies first.
+        """
+        d, h, o, k = self.shape
+        W1, W2, b1, b2 = self.layers
+        scale_1 = self.activation.start_variance(d, h) ** 0.5
+        scale_2 = glorot_variance(h, o) ** 0.5
+        for j in range(k):
+            W1[:, j * h : (j + 1) * h] = rng.normal(scale=scale_1, size=(d, h))
+            W2[j] = rng.normal(scale=scale_2, size=(h, o))
+        b1.fill(0)
+        b2.fill(0)
+        if class_log_prior is not None:
+            b2[:, 0] = self.loss.logits(class_log_prior)
+
+    def raw_prediction(
+        self,
+        X: NetworkInputs,
+        shift: Array | None = None,
+        member: int | None = None,
+    ) -> Array:
+        """Logits (k, n, o) of the inputs X (n, d), or (1, n, o) of one member.
+
+        ``shift`` (d,) is added to every row of a sparse X without densifying it.
+        """
+        _, h, _, k = self.shape
+        W1, W2, b1, b2 = self.layers
+        if member is not None:
+            own = slice(member * h, (member + 1) * h)
+            W1, b1 = W1[:, own], b1[own]
+            k, W2, b2 = 1, W2[member : member + 1], b2[member : member + 1]
+        hidden = X @ W1
+        hidden += b1 if shift is None else b1 + shift @ W1
+        self.activation.forward(hidden)
+        raw = hidden.reshape(-1, k, h).transpose(1, 0, 2) @ W2
+        raw += b2
+        return raw
+
+    def loss_gradient(
+        self,
+        X: NetworkInputs,
+        y: NDArray[np.intp],
+        weight: Array,
+        rng: np.random.Generator | None = None,
+    ) -> float:
+        """Weighted loss of a minibatch; overwrites ``grads``. Neither has the penalty.
+
+        X (n, d + 1) with a last column of ones, or sparse (n, d); y (n,); weight (1 or
+        k, n, 1). ``rng`` draws the dropout masks. ``input_dropout`` overwrites X.
+        """
+        n, (_, h, o, k) = X.shape[0], self.shape
+        W1, W2, b1, b2 = self.layers
+        dW1, dW2, db1, db2 = self.shape.views(self.grads)
+        work = self._workspace(n)
+        # the hidden layer seen by row (n, k, h) and by member (k, n, h)
+        dropped, d_hidden = (a.reshape(n, k, h) for a in (work.dropped, work.d_hidden))
+        member_hidden = dropped.transpose(1, 0, 2)
+
+        if self.input_dropout:
+            self._drop_inputs(X, rng)
+        if isinstance(X, np.ndarray):  # (n, d + 1) @ (d + 1, k * h)
+            X.dot(self.shape.first_layer(self.params), work.hidden)
+        else:
+            np.add(X @ W1, b1, out=work.hidden)
+        self.activation.forward(work.hidden)
+        if self.dropout:
+            _draw_mask(work.keep, self.dropout, rng)
+            np.multiply(work.hidden.reshape(n, k, h), work.keep, out=dropped)
+        np.matmul(member_hidden, W2, out=work.raw)  # (k, n, h) @ (k, h, o)
+        np.add(work.raw, b2, out=work.raw)
+        loss = self.loss.loss_gradient(
+            work.raw, y, weight, work.d_raw, work.loss_buffers
+        )
+
+        np.matmul(member_hidden.transpose(0, 2, 1), work.d_raw, out=dW2)
+        np.matmul(work.ones, work.d_raw, out=db2[:, 0])
+        if o == 1:  # an outer product, for which broadcasting is faster than matmul
+            np.multiply(
+                work.d_raw.transpose(1, 0, 2), W2.transpose(2, 0, 1), out=d_hidden
+            )
+        else:
+            np.matmul(
+                work.d_raw, W2.transpose(0, 2, 1), out=d_hidden.transpose(1, 0, 2)
+            )
+        if self.dropout:
+            d_hidden *= work.keep
+        self.activation.backward(work.hidden, work.d_hidden)
+        if isinstance(X, np.ndarray):  # (d + 1, n) @ (n, k * h)
+            X.T.dot(work.d_hidden, self.shape.first_layer(self.grads))
+        else:
+            dW1[...] = X.T @ work.d_hidden
+            work.ones.dot(work.d_hidden, db1)
+        return loss
+
+    def penalty(self) -> float:
+        """The objective's L2 term, alpha / 2 times the sum of squared weights."""
+        weights = self.params[: self.shape.n_weights]
+        return 0.5 * self.alpha * float(weights @ weights)
+
+    def add_penalty_gradient(self) -> None:
+        """Add the L2 term's gradient, alpha times the weights, to ``grads``."""
+        if self.alpha:
+            n_weights = self.shape.n_weights
+            self.grads[:n_weights] += self.alpha * self.params[:n_weights]
+
+    def _drop_inputs(self, X: NetworkInputs, rng: np.random.Generator | None) -> None:
+        """Switch inputs off, except the ones of the bias."""
+        entries = X[:, :-1] if isinstance(X, np.ndarray) else X.data
+        keep = np.empty(entries.shape, np.float32)
+        entries *= _draw_mask(keep, self.input_dropout, rng)
+
+    def _workspace(self, n: int) -> Workspace:
+        """The buffers for n rows; a fit has two sizes, the full and the last batch."""
+        if n not in self._workspaces:
+            _, h, o, k = self.shape
+            dtype: DTypeLike = self.params.dtype
+            hidden = np.empty((n, k * h), dtype)
+            self._workspaces[n] = Workspace(
+                hidden,
+                np.empty_like(hidden) if self.dropout else hidden,
+                np.empty_like(hidden),
+                np.empty((k, n, o), dtype),
+                np.empty((k, n, o), dtype),
+                np.empty((n if self.dropout else 0, 1, h), np.float32),
+                np.ones(n, dtype),
+                self.loss.buffers(k, n, dtype),
+            )
+        return self._workspaces[n]
+
+
+def _draw_mask(keep: Array, dropout: float, rng: np.random.Generator | None) -> Array:
+    """Fill ``keep`` with zeros, a share of ``dropout``, and 1 / (1 - dropout).
+
+    Inverted dropout (Srivastava et al. 2014) scales up what stays. The members share a
+    row's mask of hidden units, as they share the minibatch. Each of them alone sees
+    what it would see by itself, and only one mask need be drawn. It is always drawn in
+    single precision, so that the masks of float32 and float64 networks agree.
+    """
+    if rng is None:
+        raise ValueError("dropout needs a random generator")
+    rng.random(out=keep, dtype=np.float32)
+    keep -= dropout
+    np.ceil(keep, out=keep)  # (-1, 0] to 0, (0, 1) to 1
+    keep *= 1 / (1 - dropout)
+    return keep

@@ -1,0 +1,222 @@
+"""Out-of-fold predictions: each row's logits by the member that never trains on it.
+
+Rows are dealt into as many folds as there are members, and member j gives fold j the
+weight zero. After each epoch every row goes through its own member, without dropout.
+This gives an honest validation loss that costs no training data, and later the
+temperature of the probabilities.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+
+from sknet._data.inputs import Inputs
+from sknet._data.minibatches import Dataset
+from sknet._network.losses import Loss
+from sknet._network.network import TwoLayerNetwork
+
+Array = NDArray[np.floating]
+
+BLOCK_ELEMENTS = 1 << 18  # of inputs or hidden units at a time: 1 MB in float32
+MOST_NEWTON_STEPS = 20
+MOST_LOGITS = 1 << 18  # of the rows that tell how much the members differ
+LOWEST_FACTOR = 0.5  # of the temperature of the mean, over that of the members
+SMALLEST_LOSS = 1e-9  # of sharpness: less is rounding
+
+
+def raw_blocks(
+    network: TwoLayerNetwork,
+    inputs: Inputs,
+    X: NDArray | sp.csr_array,
+    rows: NDArray[np.intp] | None = None,
+    member: int | None = None,
+) -> Iterator[tuple[slice, Array]]:
+    """Pairs of a slice of the rows and their logits (k, m, o), or (1, m, o) of one.
+
+    All rows of X if no ``rows`` are given. No copy of X is made.
+    """
+    n = X.shape[0] if rows is None else len(rows)
+    d, h, o, k = network.shape
+    k = k if member is None else 1
+    step = max(1, BLOCK_ELEMENTS // max(1 if sp.issparse(X) else d, k * h, k * o))
+    for start in range(0, n, step):
+        part = slice(start, min(start + step, n))
+        block, shift = inputs.take(X, part if rows is None else rows[part])
+        yield part, network.raw_prediction(block, shift, member)
+
+
+def member_weights(weight: Array, fold: NDArray[np.intp], n_members: int) -> Array:
+    """Weights (k, n) with mean 1 over the rows; zero in each member's own fold.
+
+    A member that would be left without rows trains on all.
+    """
+    weights = np.where(fold == np.arange(n_members)[:, np.newaxis], 0.0, weight)
+    weights[~weights.any(axis=1)] = weight
+    return weights / weights.mean(axis=1, keepdims=True)
+
+
+class ValidationLoss:
+    """Weighted mean log-loss of the members' averaged probabilities on some rows."""
+
+    def __init__(self, network: TwoLayerNetwork, inputs: Inputs, data: Dataset) -> None:
+        self.network = network
+        self.inputs = inputs
+        self.data = data
+
+    def __call__(self) -> float:
+        """The loss of the network in its current state."""
+        X, rows, y, (weight,) = self.data
+        total = 0.0
+        for part, raw in raw_blocks(self.network, self.inputs, X, rows):
+            log_proba = self.network.loss.log_mean_proba(raw)
+            label_log_proba = np.take_along_axis(log_proba, y[part, np.newaxis], axis=1)
+            total -= float(weight[part] @ label_log_proba[:, 0])
+        return total / float(weight.sum())
+
+
+class OutOfFold(NamedTuple):
+    """Rows with the member that judges each of them."""
+
+    data: Dataset  # (n_judged,) with the rows' own weights (1, n_judged)
+    member: NDArray[np.intp]  # (n_judged,)
+
+    @classmethod
+    def of(cls, data: Dataset, fold: NDArray[np.intp]) -> "OutOfFold":
+        """The rows that are in a fold."""
+        judged = np.flatnonzero(fold >= 0)
+        return cls(data.take(judged), fold[judged])
+
+    def raw_prediction(self, network: TwoLayerNetwork, inputs: Inputs) -> Array:
+        """Logits (n_judged, o) of each row by its own member."""
+        X, rows, *_ = self.data
+        raw = np.empty((len(rows), network.shape.n_outputs), network.params.dtype)
+        for j in range(network.shape.n_members):
+            own = np.flatnonzero(self.member == j)
+            for part, block in raw_blocks(network, inputs, X, rows[own], j):
+                raw[own[part]] = block[0]
+        return raw
+
+
+class OutOfFoldLoss:
+    """Weighted mean out-of-fold log-loss, at the temperature that suits it best.
+
+    An epoch is judged by what it can give after calibration. Overconfidence, which the
+    temperature mends, must not stop training that still gains in accuracy (Berta,
+    Holzmueller, Jordan and Bach 2025).
+    """
+
+    def __init__(
+        self, network: TwoLayerNetwork, inputs: Inputs, out_of_fold: OutOfFold
+    ) -> None:
+        self.network = network
+        self.inputs = inputs
+        self.out_of_fold = out_of_fold
+        self.temperature = 1.0
+
+    def __call__(self) -> float:
+        """The loss of the network in its current state."""
+        raw = self.out_of_fold.raw_prediction(self.network, self.inputs)
+        _, _, y, (weight,) = self.out_of_fold.data
+        self.temperature, loss = fit_temperature(
+            self.network.loss, raw, y, weight, self.temperature
+        )
+        return loss
+
+
+def fit_temperature(
+    loss: Loss, raw: Array, y: NDArray[np.intp], weight: Array, start: float = 1.0
+) -> tuple[float, float]:
+    r"""Temperature T that minimizes the weighted mean log-loss of ``raw / T``.
+
+    Temperature scaling (Guo et al. 2017) has one parameter, and the loss is convex in
+    :math:`1 / T`, so a few steps of Newton's method find it. The labels are smoothed by
+    one row in n + 2, Laplace's rule: without it T would go to 0 where all of a few rows
+    are classified correctly. T is kept from 1/10 to 20.
+
+    Parameters
+    ----------
+    loss : SigmoidCrossEntropy or SoftmaxCrossEntropy
+    raw : ndarray of shape (n, o)
+    y : ndarray of int of shape (n,)
+    weight : ndarray of shape (n,)
+    start : float
+        A temperature to start from, such as that of the epoch before.
+
+    Returns
+    -------
+    temperature, loss : float
+        The loss is that of the labels as they are. ``start`` and infinity if a logit is
+        not finite; 1 and 0 if there is only one class.
+    """
+    if loss.n_classes == 1:
+        return 1.0, 0.0
+    if not (np.isfinite(raw.min()) and np.isfinite(raw.max())):
+        return start, np.inf
+    weight = weight / weight.sum()
+    logits = loss.class_logits(raw)
+    logits = logits - logits.max(axis=1, keepdims=True)
+    label = float(weight @ np.take_along_axis(logits, y[:, np.newaxis], axis=1)[:, 0])
+    smoothing = 1 / (1 / float(weight @ weight) + 2)  # by the effective number of rows
+    smoothed = label + smoothing * (float(weight @ logits.mean(axis=1)) - label)
+    inverse = 1 / start
+    for _ in range(MOST_NEWTON_STEPS):
+        share = np.exp(inverse * logits)
+        total = share.sum(axis=1)
+        share *= logits
+        mean = share.sum(axis=1) / total
+        square = np.einsum("no,no->n", share, logits) / total
+        slope = float(weight @ mean) - smoothed
+        curvature = float(weight @ np.maximum(square - mean**2, 0))
+        # at most a factor of three at a time: far out Newton's method overshoots
+        target = inverse - slope / max(curvature, 1e-300)
+        target = min(max(target, inverse / 3, 1 / 20), inverse * 3, 10.0)
+        step = target - inverse
+        if abs(step) < 1e-2 * inverse:
+            break
+        inverse = target
+    # the last step squares an error of 1 in 100; the loss follows by its derivatives
+    log_sum = float(weight @ np.log(total)) + float(weight @ mean) * step
+    log_sum += 0.5 * curvature * step**2
+    return 1 / target, log_sum - target * label
+
+
+def temperature_of_mean(
+    network: TwoLayerNetwork, inputs: Inputs, data: Dataset, temperature: float
+) -> float:
+    r"""Temperature for the members' mean, if ``temperature`` calibrates each alone.
+
+    The mean of probabilities is less confident than they are, yet its error is smaller.
+    For the quadratic score both are known without labels. The mean's score is the
+    members' minus their variance V (Krogh and Vedelsby 1995), and that of a calibrated
+    prediction is 1 - S with the sharpness S, the expected sum of squared probabilities.
+    V is the sharpness that the mean loses, and so the mean should have
+
+    .. math:: S(\text{mean}) = S(\text{members}) + V, \qquad
+        V = S(\text{members}) - S(\text{mean at the members' temperature})
+
+    The rows are training rows, of which each member has seen almost all. They differ
+    less there than on new rows, so the correction errs on the small side.
+    """
+    k, o = network.shape.n_members, network.shape.n_outputs
+    some = slice(max(64, min(4096, MOST_LOGITS // (k * o))))
+    rows, weight = data.rows[some], data.weight[0, some]
+    blocks = raw_blocks(network, inputs, data.X, rows)
+    raw = np.concatenate([block for _, block in blocks], axis=1).astype(np.float64)
+
+    def _sharpness(logits: Array, temperature: float) -> float:
+        proba = network.loss.mean_proba(logits / temperature)
+        return float(np.average((proba**2).sum(axis=1), weights=weight))
+
+    alone = [_sharpness(member[np.newaxis], temperature) for member in raw]
+    lost = float(np.mean(alone)) - _sharpness(raw, temperature)
+    target = float(np.mean(alone)) + lost
+    lowest = temperature * LOWEST_FACTOR
+    if lost <= SMALLEST_LOSS or not np.isfinite(target):
+        return temperature
+    if _sharpness(raw, lowest) <= target:
+        return lowest
+    return brentq(lambda t: _sharpness(raw, t) - target, lowest, temperature, rtol=1e-3)

@@ -1,0 +1,137 @@
+"""The training loops: minibatch steps to epochs, or L-BFGS iterations.
+
+Once training has begun, only the loops and ``optimizer.step`` write a network's
+parameters.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from sknet._data.minibatches import Minibatches
+from sknet._network.network import TwoLayerNetwork
+from sknet._training.monitor import Monitor
+from sknet._training.optimizers import Optimizer
+from sknet._training.schedules import Schedule
+
+Array = NDArray[np.floating]
+
+# Beyond it a float32 logit may overflow. Two such weights, the largest input (1e13) and
+# a sum over 1e5 products stay below 1e38.
+LARGEST_WEIGHT = 1e10
+MOST_RECOVERIES = 64  # halvings of the learning rate before training gives up
+
+
+def fit_stochastic(
+    network: TwoLayerNetwork,
+    batches: Minibatches,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    monitor: Monitor,
+    *,
+    max_iter: int,
+    dropout_rng: np.random.Generator,
+) -> None:
+    """At most ``max_iter`` epochs of minibatch steps; the last weights stay in place.
+
+    An epoch whose loss or weights are not finite is taken back and run again at half
+    the learning rate. After 64 such epochs training ends as "diverged".
+    """
+    n, k = len(batches.data.rows), network.shape.n_members
+    good_params, rate_factor, step = network.params.copy(), 1.0, 0
+    for _ in range(max_iter):
+        monitor.begin_epoch()
+        while True:
+            total = 0.0
+            for X, y, weight in batches:
+                loss = network.loss_gradient(X, y, weight, dropout_rng)
+                total += loss * len(y)
+                if not math.isfinite(loss):
+                    break
+                network.add_penalty_gradient()
+                rate = rate_factor * schedule(step)
+                optimizer.step(network.params, network.grads, rate)
+                step += 1
+            if math.isfinite(total) and _are_plausible(network.params):
+                good_params[:] = network.params
+                break
+            network.params[:] = good_params
+            optimizer.reset()
+            rate_factor *= 0.5
+            monitor.n_recoveries += 1
+            if monitor.n_recoveries >= MOST_RECOVERIES:
+                monitor.stop_reason = "diverged"
+                return
+        if monitor.end_epoch(total / (n * k)):
+            return
+
+
+def _are_plausible(params: Array) -> bool:
+    """Whether all weights are finite and not huge."""
+    return bool(params.max() < LARGEST_WEIGHT and params.min() > -LARGEST_WEIGHT)
+
+
+def fit_lbfgs(
+    network: TwoLayerNetwork,
+    batches: Minibatches,
+    monitor: Monitor,
+    *,
+    max_iter: int,
+    tol: float,
+) -> None:
+    """Minimize the objective of a lone member over all rows with SciPy's L-BFGS-B.
+
+    ``batches`` must average over all rows (``whole=True``) and not shuffle. Training
+    has converged when no entry of the gradient is larger than ``tol``.
+    """
+    total_grads = np.empty_like(network.params)
+    losses = [math.inf, math.inf]  # at the last evaluation, without and with penalty
+    # a single block stays in its buffers, so it is gathered once
+    only = list(batches) if len(batches) == 1 else None
+
+    def _objective(theta: Array) -> tuple[float, Array]:
+        monitor.begin_epoch()  # only here does SciPy show that an iteration is to come
+        network.params[:] = theta
+        loss = 0.0
+        total_grads.fill(0)
+        for X, y, weight in only or batches:
+            loss += network.loss_gradient(X, y, weight)
+            np.add(total_grads, network.grads, out=total_grads)
+        network.grads[:] = total_grads
+        network.add_penalty_gradient()
+        losses[:] = loss, loss + network.penalty()
+        return losses[1], network.grads
+
+    def _loss_of(result: Any) -> float:
+        """The objective without its penalty."""
+        network.params[:] = result.x
+        loss, objective = losses
+        return float(
+            loss if objective == result.fun else result.fun - network.penalty()
+        )
+
+    def _end_iteration(intermediate_result: Any) -> None:
+        if monitor.end_epoch(_loss_of(intermediate_result)):
+            raise StopIteration
+
+    options = {"maxiter": max_iter, "maxfun": 1_000 * max_iter, "gtol": tol}
+    # relative decrease, as small as the gradient
+    options["ftol"] = min(1e-9**0.5, tol) ** 2
+    result = minimize(
+        _objective,
+        network.params.copy(),
+        method="L-BFGS-B",
+        jac=True,
+        callback=_end_iteration,
+        options=options,
+    )
+    network.params[:] = result.x
+    if not monitor.loss_curve:  # the start was a minimum already
+        monitor.end_epoch(_loss_of(result))
+    if result.status == 0:
+        monitor.stop_reason = "converged"
+    elif result.status == 2:
+        monitor.stop_reason = "line_search"

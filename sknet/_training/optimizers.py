@@ -1,0 +1,220 @@
+"""Optimizers: one in-place step on one flat vector of parameters.
+
+``step(params, grads, rate)`` is all that training needs. ``state()`` and
+``load(state)`` carry what a later fit continues with, as plain arrays and numbers.
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # the values of Kingma and Ba
+BLOCK = 32_768  # parameters updated at a time: their arrays stay in the cache
+
+
+class Optimizer(Protocol):
+    """What the training loop asks of an optimizer."""
+
+    n_steps: int
+
+    def step(self, params: Array, grads: Array, rate: float) -> None:
+        """Update ``params`` in place."""
+
+    def reset(self) -> None:
+        """Forget all moments, as before the first step."""
+
+    def state(self) -> dict[str, Any]:
+        """What a later run continues with."""
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Continue from ``state``."""
+
+
+class SGD:
+    r"""Gradient descent with Nesterov's momentum m (Sutskever et al. 2013).
+
+    .. math:: v \leftarrow m v - \eta g, \qquad
+        \theta \leftarrow \theta + m v - \eta g
+
+    Momentum 0 is plain gradient descent.
+    """
+
+    def __init__(self, params: Array, *, momentum: float) -> None:
+        self.momentum = momentum
+        self.n_steps = 0
+        self._velocity = np.zeros_like(params)
+        self._update = np.empty_like(params)
+
+    def step(self, params: Array, grads: Array, rate: float) -> None:
+        """Update ``params`` in place."""
+        self.n_steps += 1
+        update, velocity = self._update, self._velocity
+        np.multiply(grads, -rate, out=update)
+        params += update
+        if self.momentum:
+            velocity *= self.momentum
+            velocity += update
+            np.multiply(velocity, self.momentum, out=update)
+            params += update
+
+    def reset(self) -> None:
+        """Forget the velocity."""
+        self.n_steps = 0
+        self._velocity.fill(0)
+
+    def state(self) -> dict[str, Any]:
+        """Step count and velocity."""
+        return {"n_steps": self.n_steps, "velocity": self._velocity}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Continue from ``state``."""
+        self.n_steps = state["n_steps"]
+        self._velocity[:] = state["velocity"]
+
+
+class Adam:
+    r"""Adam (Kingma and Ba 2015) with decoupled decay (Loshchilov and Hutter 2019).
+
+    .. math:: m \leftarrow \beta_1 m + (1 - \beta_1) g, \quad
+        v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
+        \theta \leftarrow (1 - \eta \alpha) \theta
+        - \eta \frac{\sqrt{1 - \beta_2^t}}{1 - \beta_1^t} \frac{m}{\sqrt{v} + \epsilon}
+
+    Only the first ``n_decayed`` parameters, the weights, decay. The decay does not
+    depend on the gradient, and so neither on the batch size nor on the scale of the
+    loss. The moments are stored without the factors :math:`1 - \beta`, which the size
+    of the step contains.
+    """
+
+    def __init__(
+        self, params: Array, *, alpha: float = 0.0, n_decayed: int = 0
+    ) -> None:
+        self.alpha = alpha
+        self.n_decayed = n_decayed if alpha else 0
+        self.n_steps = 0
+        self._m = np.zeros_like(params)
+        self._v = np.zeros_like(params)
+        self._scratch = np.empty_like(params, shape=min(BLOCK, params.size))
+
+    def step(self, params: Array, grads: Array, rate: float) -> None:
+        """Update ``params`` in place."""
+        self.n_steps += 1
+        t = self.n_steps
+        correction = (1 - BETA_2**t) ** 0.5
+        root_unit = (1 - BETA_2) ** 0.5  # what the square root of v is stored without
+        size = rate * (1 - BETA_1) / (1 - BETA_1**t) * correction / root_unit
+        epsilon = EPSILON / root_unit
+        # a rate above 1 / alpha must not flip the sign of a weight
+        keep = max(0.0, 1 - rate * self.alpha)
+        for start in range(0, params.size, BLOCK):
+            part = slice(start, start + BLOCK)
+            theta, g, m, v = params[part], grads[part], self._m[part], self._v[part]
+            scratch = self._scratch[: theta.size]
+            m *= BETA_1
+            m += g
+            np.multiply(g, g, out=scratch)
+            v *= BETA_2
+            v += scratch
+            np.sqrt(v, out=scratch)
+            scratch += epsilon
+            np.divide(m, scratch, out=scratch)
+            scratch *= size
+            if start < self.n_decayed:
+                theta[: self.n_decayed - start] *= keep
+            theta -= scratch
+
+    def reset(self) -> None:
+        """Forget both moments."""
+        self.n_steps = 0
+        self._m.fill(0)
+        self._v.fill(0)
+
+    def state(self) -> dict[str, Any]:
+        """Step count and moments."""
+        return {"n_steps": self.n_steps, "m": self._m, "v": self._v}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Continue from ``state``."""
+        self.n_steps = state["n_steps"]
+        self._m[:] = state["m"]
+        self._v[:] = state["v"]
+
+
+class ScalingLayerAdam:
+    r"""Adam on W1 = diag(s) V, with one factor s for each input of each member.
+
+    .. math:: dV_{ij} = s_i \, dW_{ij}, \qquad ds_i = \sum_j V_{ij} \, dW_{ij}
+
+    The scaling layer of RealMLP (Holzmueller, Grinsztajn and Steinwart 2024): an input
+    that helps grows as a whole, and one that does not fades. The network is unaware of
+    it: ``params`` are the products at all times, and only V decays.
+
+    Parameters
+    ----------
+    params : ndarray of shape (n_params,)
+    start : int
+        Where W1 starts in it, (n_inputs, n_members, n_hidden) when seen as an array.
+    n_scales : int
+        n_inputs * n_members.
+    n_hidden : int
+    alpha, n_decayed
+        As for ``Adam``.
+    """
+
+    def __init__(
+        self,
+        params: Array,
+        start: int,
+        n_scales: int,
+        n_hidden: int,
+        *,
+        alpha: float = 0.0,
+        n_decayed: int = 0,
+    ) -> None:
+        n = params.size
+        self._params = params
+        self._first = slice(start, start + n_scales * n_hidden)
+        self._latent = np.ones_like(params, shape=n + n_scales)  # V and the rest, s
+        self._latent[:n] = params
+        self._grads = np.empty_like(self._latent)
+        self._adam = Adam(self._latent, alpha=alpha, n_decayed=n_decayed)
+        self._V = self._latent[self._first].reshape(n_scales, n_hidden)
+        self._s = self._latent[n:]
+        self._ones = np.ones_like(params, shape=n_hidden)
+
+    @property
+    def n_steps(self) -> int:
+        """Steps since the last reset."""
+        return self._adam.n_steps
+
+    def step(self, params: Array, grads: Array, rate: float) -> None:
+        """Update ``params`` in place."""
+        n, V, s = params.size, self._V, self._s[:, np.newaxis]
+        dW1 = grads[self._first].reshape(V.shape)
+        dV = self._grads[self._first].reshape(V.shape)
+        np.multiply(dW1, V, out=dV)
+        dV.dot(self._ones, self._grads[n:])  # a sum, faster than sum(axis=1)
+        self._grads[:n] = grads
+        np.multiply(dW1, s, out=dV)
+        self._adam.step(self._latent, self._grads, rate)
+        params[:] = self._latent[:n]
+        np.multiply(V, s, out=params[self._first].reshape(V.shape))
+
+    def reset(self) -> None:
+        """Forget both moments; the scales move into V."""
+        n = self._params.size
+        self._latent[:n] = self._params
+        self._latent[n:] = 1
+        self._adam.reset()
+
+    def state(self) -> dict[str, Any]:
+        """Step count, moments, V and s."""
+        return {**self._adam.state(), "latent": self._latent}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Continue from ``state``."""
+        self._adam.load(state)
+        self._latent[:] = state["latent"]

@@ -1,0 +1,74 @@
+"""Schedules: from the number of a step, counted from 0, to its learning rate."""
+
+import math
+from typing import Protocol
+
+
+class Schedule(Protocol):
+    """What the training loop and the monitor ask of a schedule."""
+
+    def __call__(self, step: int) -> float:
+        """Learning rate of a step."""
+
+    def lower(self, best_epoch: int) -> int:
+        """React to a plateau; returns for how many more epochs training goes on."""
+
+
+class Constant:
+    """The same rate at every step."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def __call__(self, step: int) -> float:
+        """Learning rate of a step."""
+        return self.rate
+
+    def lower(self, best_epoch: int) -> int:
+        """A plateau ends training."""
+        return 0
+
+
+class WarmupCosine:
+    """Linear warm-up to ``rate``, then half a cosine to zero after ``n_epochs``.
+
+    The warm-up keeps Adam's first, badly estimated steps small. The decay to zero makes
+    the last step the normal end (Loshchilov and Hutter 2017, Smith 2018). A plateau
+    brings the end forward: the rate falls to zero from its current value, in half as
+    many epochs as the best one took. A falling rate settles what a high rate could not.
+    """
+
+    warmup = 0.1  # share of the steps
+    landing = 0.5  # epochs to zero after a plateau, per epoch up to the best one
+    shortest_landing = 2
+
+    def __init__(self, rate: float, n_epochs: int, steps_per_epoch: int = 1) -> None:
+        self.rate = rate
+        self.n_steps = n_steps = n_epochs * steps_per_epoch
+        self.steps_per_epoch = steps_per_epoch
+        self.n_warmup = math.ceil(self.warmup * n_steps)
+        self._top = rate  # where the cosine starts, at step _start
+        self._start = self.n_warmup
+        self._stop = n_steps
+        self._landing = False
+        self._last_step = -1
+
+    def __call__(self, step: int) -> float:
+        """Learning rate of a step."""
+        self._last_step = step
+        if step < min(self.n_warmup, self._start):
+            return self.rate * (step + 1) / self.n_warmup
+        # the + 1 keeps the last rate above zero
+        done = (step - self._start + 1) / (self._stop - self._start + 1)
+        return self._top * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+    def lower(self, best_epoch: int) -> int:
+        """Let the rate fall to zero; a second plateau ends training."""
+        here = self._last_step
+        if self._landing:
+            return 0
+        n_epochs = max(self.shortest_landing, math.ceil(self.landing * best_epoch))
+        n_steps = min(n_epochs * self.steps_per_epoch, self.n_steps - here - 1)
+        self._top, self._landing = self(here), True
+        self._start, self._stop = here + 1, here + 1 + n_steps
+        return n_epochs
