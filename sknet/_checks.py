@@ -6,6 +6,7 @@ checked by scikit-learn, from the estimator's ``_parameter_constraints``.
 """
 
 import math
+import sys
 import warnings
 from collections.abc import Mapping
 from numbers import Real
@@ -20,7 +21,16 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 ENCODE = "encode other columns first, for example with skrub.TableVectorizer."
 PLAIN_DTYPES = "fd?bBhHiIlLqQ"  # float32, float64, bool and all integers
 MISSING_TYPES = {"NoneType", "NAType", "NaTType"}
+OWN_FRAMES = {"sknet", "sklearn", "contextlib"}
 ROWS_TO_COMPARE = 2_000  # enough to tell the size of columns
+
+
+def warn(message, category=UserWarning):
+    """Warn at the line of the user, outside of sknet and scikit-learn's wrapper."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals["__name__"].split(".")[0] in OWN_FRAMES:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level - 1)
 
 
 class Rows(NamedTuple):
@@ -106,14 +116,18 @@ def _is_usable_as_it_is(estimator, X):
         return False
     if X.dtype.kind != "f" or get_config()["assume_finite"]:
         return True
-    return math.isfinite(np.add.reduce(X, None))  # only if all its terms are
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(np.add.reduce(X, None))  # only if all its terms are
 
 
 def _validated(estimator, X, *y, reset):
     """scikit-learn's validation; refuses dtypes that are no real numbers."""
     options = {"accept_sparse": ("csr", "csc"), "dtype": "numeric", "reset": reset}
     try:
-        validated = validate_data(estimator, X, *(y or ("no_validation",)), **options)
+        with np.errstate(over="ignore", invalid="ignore"):  # of the sum of X
+            validated = validate_data(
+                estimator, X, *(y or ("no_validation",)), **options
+            )
     except np.exceptions.DTypePromotionError as error:
         raise ValueError(f"X must hold real numbers: {error}; {ENCODE}") from error
     X, *y = validated if y else (validated,)
@@ -278,9 +292,7 @@ def _warn_about_scales(X):
     worst = np.flatnonzero(sizes > 1e3 * max(typical, 1.0))
     if len(worst):
         listed = ", ".join(f"{j} (up to {sizes[j]:.3g})" for j in worst[:5])
-        warnings.warn(
+        warn(
             f"standardize=False, but some columns of X are huge: {listed}. The network "
             "may learn nothing from the others. Use standardize=True or a scaler.",
-            UserWarning,
-            stacklevel=4,
         )

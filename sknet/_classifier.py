@@ -407,8 +407,9 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Train for exactly one pass over a batch of rows.
 
         There is no early stopping and `temperature_` is 1. The learning rate is
-        constant, and k calls with the same rows equal k epochs of `fit`. Column statistics, class frequencies for
-        ``class_weight="balanced"`` and the mean weight are those of all rows so far.
+        constant, and k calls with the same rows equal k epochs of `fit`. Column
+        statistics, class frequencies for ``class_weight="balanced"`` and the mean
+        weight are those of all rows so far.
 
         Parameters
         ----------
@@ -435,6 +436,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             If `classes` is missing at first or changed later, or a label is not in it;
             if no row has positive weight.
         """
+        self._validate_params()  # which _fit_context leaves out of later calls
         with self._kept_if_it_fails():
             previous = self._previous()
             known = None if previous is None else self.classes_
@@ -509,8 +511,13 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return self._model.network.loss.decision(log_proba)
 
     @property
+    def temperature_(self):
+        """What logits are divided by before they become probabilities."""
+        return self._fitted_model().temperature
+
+    @property
     def coefs_(self):
-        """Weights of both layers, read-only; with a leading axis for several members."""
+        """Read-only weights of both layers, with a leading axis for several members."""
         network = self._fitted_model().network
         d, h, _, k = network.shape
         W1 = network.layers.W1.reshape(d, k, h).transpose(1, 0, 2)
@@ -518,7 +525,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     @property
     def intercepts_(self):
-        """Biases of both layers, read-only; with a leading axis for several members."""
+        """Read-only biases of both layers, with a leading axis for several members."""
         network = self._fitted_model().network
         _, h, o, k = network.shape
         layers = network.layers
@@ -539,7 +546,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             model, network = vars(self._model), self._model.network
             state["_model"] = {
                 **model,
-                "inputs": vars(model["inputs"]),
+                "inputs": {**vars(model["inputs"]), "dtype": network.params.dtype.name},
                 "network": (tuple(network.shape), network.params),
             }
             state["_state"] = vars(self._state)
@@ -559,8 +566,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if version != sknet.__version__:
             warnings.warn(
                 f"This {type(self).__name__} was saved by {writer} and is loaded by "
-                f"sknet {sknet.__version__}, whose predictions may differ. Load it with "
-                "the version that saved it, or fit it again.",
+                f"sknet {sknet.__version__}, whose predictions may differ. Load it "
+                "with the version that saved it, or fit it again.",
                 SknetVersionWarning,
                 stacklevel=2,
             )

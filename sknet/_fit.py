@@ -6,7 +6,6 @@ order in which they are called.
 """
 
 import math
-import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from scipy.special import xlogy
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, compute_class_weight
 
+from sknet._checks import warn
 from sknet._data.folds import deal_folds, fold_of_rows, group_by_hash, hold_out
 from sknet._data.inputs import Inputs, working_dtype
 from sknet._data.minibatches import Dataset, Minibatches
@@ -92,7 +92,7 @@ class Model:
     def restored(cls, saved, n_classes):
         """The model from what ``TwoLayerClassifier.__getstate__`` saves."""
         inputs = object.__new__(Inputs)
-        vars(inputs).update(saved["inputs"])
+        vars(inputs).update(saved["inputs"], dtype=np.dtype(saved["inputs"]["dtype"]))
         shape, params = saved["network"]
         network = TwoLayerNetwork(
             Shape(*shape), params, ACTIVATIONS[saved["activation"]], loss_for(n_classes)
@@ -337,7 +337,7 @@ def _leave_out(settings, variant, y, distinct, state, seed):
         possible = left_out.any()
     if not possible:
         if asked:
-            _warn(
+            warn(
                 "early_stopping needs more distinct rows: no class has two rows of X "
                 "that differ, one of which could be held out. Training uses all rows, "
                 "without a validation set."
@@ -345,7 +345,7 @@ def _leave_out(settings, variant, y, distinct, state, seed):
         return left_out, 0
     split = int((distinct.hashes * (left_out + 3).astype(np.uint64)).sum()) or 1
     if state is not None and state.split not in (0, split):
-        _warn(
+        warn(
             "The weights that warm_start continues were trained on rows that would be "
             "held out now. Training uses all rows, without a validation set. Pass "
             "X_val and y_val, or fit anew with warm_start=False."
@@ -704,7 +704,6 @@ def fitted_attributes(plan, training):
         "mean_": inputs.mean,
         "scale_": inputs.scale,
         "split_columns_": inputs.split,
-        "temperature_": training.mean_temperature,
         "oof_proba_": None,
         "_model": Model(
             inputs,
@@ -740,17 +739,12 @@ def _out_of_fold_proba(plan, training, X):
     return proba
 
 
-def _warn(message, category=UserWarning):
-    """Warn at the line that called the estimator."""
-    warnings.warn(message, category, stacklevel=6)
-
-
 def _warn_if_in_trouble(plan, training):
     """One ConvergenceWarning if training diverged or learnt nothing."""
     settings, history = plan.settings, joint_history(training.monitors)
     n_recoveries = sum(monitor.n_recoveries for monitor in training.monitors)
     if n_recoveries:
-        _warn(
+        warn(
             f"The loss was not finite {n_recoveries} times. Each time the last good "
             "weights were restored and the learning rate halved. Lower "
             f"learning_rate_init={settings.learning_rate_init:g}, or use "
@@ -765,7 +759,7 @@ def _warn_if_in_trouble(plan, training):
         best_loss = training.out_of_fold_loss
     no_better = best_loss >= (1 - NO_BETTER) * prior_loss
     if prior_loss > SMALLEST_PRIOR_LOSS and no_better:
-        _warn(
+        warn(
             f"The best loss, {best_loss:.4g}, is no better than predicting the class "
             f"frequencies. X may not predict y, or the network is over-regularized. "
             f"Change learning_rate_init={settings.learning_rate_init:g}, "
@@ -788,4 +782,4 @@ def _warn_no_folds(plan, validation):
             f"there are too few distinct rows for n_estimators={k}, or rows were added "
             "since the fit that warm_start continues"
         )
-    _warn(f"store_oof_proba=True needs folds, but {reason}. oof_proba_ is None.")
+    warn(f"store_oof_proba=True needs folds, but {reason}. oof_proba_ is None.")

@@ -80,7 +80,6 @@ class Inputs:
         self._fence: tuple[Array, Array] | None = None
         self._low = np.full(n_features, np.inf)
         self._high = np.full(n_features, -np.inf)
-        self._two_valued = self.constant
 
     @property
     def n_inputs(self) -> int:
@@ -96,8 +95,7 @@ class Inputs:
     def partial_fit(self, X: NDArray | sp.csr_array, rows: NDArray, weight: NDArray):
         """Learn the columns' statistics, or add the rows to those of earlier calls.
 
-        The first call decides which columns are split, which have two values, and where
-        the fences lie. Values beyond a fence count neither for the mean nor for the
+        The first call decides which columns are split and where the fences lie. Values beyond a fence count neither for the mean nor for the
         standard deviation.
 
         Parameters
@@ -141,14 +139,13 @@ class Inputs:
         """
         low, high = self._low, self._high
         self.constant = low == high
-        if first:
-            largest = (high - mean) * (mean - low)
-            self._two_valued = np.isclose(variance, largest) | self.constant
+        largest = (high - mean) * (mean - low)
+        two_valued = np.isclose(variance, largest) | self.constant
         self.mean = np.where(self.constant, low, mean) if self.centred else mean * 0
-        scale = np.where(self._two_valued, high - low, np.sqrt(variance))
+        scale = np.where(two_valued, high - low, np.sqrt(variance))
         self.scale = np.where(self.constant | ~(scale > 0), 1.0, scale)
         if first and self.centred:
-            columns = np.flatnonzero(~self._two_valued)
+            columns = np.flatnonzero(~two_valued)
             many = len(columns) > MOST_SPLIT_COLUMNS
             if self.n_knots == "auto":
                 self.n_knots = 0 if many else 1
