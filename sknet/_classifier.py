@@ -23,7 +23,8 @@ from sklearn.utils.validation import check_is_fitted
 import sknet
 from sknet import _checks
 from sknet._callbacks import CallbackSupportMixin, Task
-from sknet._fit import ACTIVATIONS, Model, State, fit
+from sknet._fit import Model, fit
+from sknet._plan import ACTIVATIONS, State
 from sknet._training.crossfit import raw_blocks
 
 LAYOUT = 3  # of what is saved; a change of its meaning needs another number

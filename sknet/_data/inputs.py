@@ -95,8 +95,8 @@ class Inputs:
     def partial_fit(self, X: NDArray | sp.csr_array, rows: NDArray, weight: NDArray):
         """Learn the columns' statistics, or add the rows to those of earlier calls.
 
-        The first call decides which columns are split and where the fences lie. Values beyond a fence count neither for the mean nor for the
-        standard deviation.
+        The first call decides which columns are split and where the fences lie. Values
+        beyond a fence count neither for the mean nor for the standard deviation.
 
         Parameters
         ----------

@@ -1,0 +1,346 @@
+"""What a fit will do, decided before it begins: from settings and rows to a plan.
+
+Rows are weighed and split, "auto" gets its value, columns get their statistics. This
+module and ``_fit`` are the only readers of the estimator's settings. The functions
+stand in the order in which ``prepare`` calls them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.special import xlogy
+from sklearn.utils import check_random_state, compute_class_weight
+
+from sknet._checks import warn
+from sknet._data.folds import deal_folds, group_by_hash, hold_out
+from sknet._data.inputs import Inputs, working_dtype
+from sknet._data.minibatches import Dataset
+from sknet._data.weighted import distinct_rows
+from sknet._network.activations import IDENTITY, LOGISTIC, RELU, TANH
+from sknet._network.losses import Loss, loss_for
+from sknet._network.network import Shape, TwoLayerNetwork
+from sknet._training.crossfit import member_weights
+
+ACTIVATIONS = {"relu": RELU, "tanh": TANH, "logistic": LOGISTIC, "identity": IDENTITY}
+STRUCTURE = ("activation", "standardize", "n_knots")  # fixed once there are weights
+
+FEW_ROWS = 5_000  # distinct rows up to which "auto" takes more and narrower members
+MOST_WEIGHTS = 1 << 24  # of the first layer: with gradient and moments 0.5 GB
+LBFGS_ELEMENTS = 1 << 20  # of the widest array of a block of rows
+
+
+class Variant(NamedTuple):
+    """The sizes of a network and its dropout: what "auto" became."""
+
+    n_estimators: int
+    hidden_layer_size: int
+    dropout: float
+
+
+@dataclass
+class State:
+    """What a later call continues with: numbers, names and arrays."""
+
+    seed: int
+    structure: dict[str, Any]  # settings that the weights depend on
+    sparse: bool
+    class_counts: np.ndarray  # (n_classes,) sums of sample weights
+    n_rows: int  # distinct rows trained on, in all calls of a stream
+    mean_weight: float  # of these rows
+    split: int  # names the rows that were left out; 0 if there were none
+    generators: dict[str, Any] | None = None  # states of what training draws from
+    params: np.ndarray | None = None  # the last weights, if that is foreseen
+    optimizer: dict[str, Any] | None = None
+    solver: str = ""  # what the optimizer's state belongs to
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What training does not change."""
+
+    settings: Any
+    variant: Variant
+    inputs: Inputs
+    loss: Loss
+    data: Dataset  # with the rows' own weights (1, n)
+    held_out: Dataset | None
+    fold: np.ndarray | None  # (n,) the member that does not train on each row
+    stops_early: bool
+    stream: bool
+    previous: dict[str, Any]  # fitted attributes of the fit that is continued
+    before: State | None  # its state
+    state: State  # that of this fit, without what training adds
+    output_dtype: np.dtype
+
+    @property
+    def shape(self):
+        """The sizes of the network."""
+        k, h, _ = self.variant
+        return Shape(self.inputs.n_inputs, h, self.loss.n_outputs, k)
+
+    @property
+    def member_data(self):
+        """The training rows with the weights (1 or k, n) that members give them."""
+        if self.fold is None:
+            return self.data
+        k = self.variant.n_estimators
+        weight = member_weights(self.data.weight, self.fold, k)
+        return self.data._replace(weight=weight)
+
+    def network(self, params, shape=None):
+        """A network on ``params``."""
+        activation = ACTIVATIONS[self.settings.activation]
+        return TwoLayerNetwork(shape or self.shape, params, activation, self.loss)
+
+    @property
+    def batch_size(self):
+        """Rows of a step: a twentieth of them, between 32 and 256, unless it is given."""
+        n = len(self.data.rows)
+        if self.settings.solver == "lbfgs":
+            return min(n, max(256, LBFGS_ELEMENTS // max(self.shape[:3])))
+        if self.settings.batch_size == "auto":
+            return min(n, max(n // 20, 32), 256)
+        return min(n, self.settings.batch_size)
+
+    def first_params(self):
+        """Weights to start from: drawn anew, or those of the fit that is continued."""
+        dtype = self.inputs.dtype
+        if self.before is not None:
+            last = self.before.params
+            if last is None:
+                last = self.previous["_model"].network.params
+            return last.astype(dtype)
+        params = np.empty(self.shape.n_params, dtype)
+        network = self.network(params)
+        network.start(generator(self.state.seed, "init"), self._class_log_prior())
+        constant = self.inputs.constant
+        # A constant column says nothing about a row in which it is not. A stream may still
+        # bring another value, and then the column learns, unless all were constant.
+        if not (self.stream and constant.all()):
+            network.layers.W1[: len(constant)][constant] = 0
+        return params
+
+    def _class_log_prior(self):
+        """Log of the class frequencies (1 or k, n_classes) among each member's rows.
+
+        A class without rows counts as half a row. One of small weight counts as half a row
+        or a thousandth, whichever is less, so that no logit is far out.
+        """
+        _, _, y, weights = self.member_data
+        counts = np.array(
+            [np.bincount(y, w, minlength=self.loss.n_classes) for w in weights]
+        )
+        least = np.minimum(0.5, 1e-3 * counts.sum(axis=1, keepdims=True))
+        counts = np.maximum(counts, np.where(counts > 0, least, 0.5))
+        return np.log(counts / counts.sum(axis=1, keepdims=True))
+
+    @property
+    def prior_loss(self):
+        """Log-loss on the watched rows of predicting the class frequencies."""
+        data, n_classes = self.data, self.loss.n_classes
+        frequency = np.bincount(data.y, data.weight[0], minlength=n_classes)
+        watched = data
+        if self.stops_early and self.held_out is not None:
+            watched = self.held_out
+        labels = np.bincount(watched.y, watched.weight[0], minlength=n_classes)
+        return float(-xlogy(labels / labels.sum(), frequency / frequency.sum()).sum())
+
+
+def prepare(settings, rows, validation, previous, stream):
+    """Weigh, split and scale the rows; choose what is "auto"."""
+    X, y, _, classes = rows
+    state = None if previous is None else previous["_state"]
+    seed = _seed(settings.random_state) if state is None else state.seed
+    batches_before = state if stream else None
+
+    distinct, class_counts, factor = _weigh(settings, rows, batches_before)
+    variant = _variant(settings, previous, len(distinct.rows), X.shape[1])
+
+    held_out, fold, split = None, None, 0
+    stops_early = not stream and _stops_early(settings, variant, validation)
+    if stops_early and validation is None:
+        left_out, split = _leave_out(settings, variant, y, distinct, state, seed)
+        if split and variant.n_estimators > 1:
+            fold = left_out
+        elif split:
+            held_out, distinct = distinct.take(left_out), distinct.take(~left_out)
+
+    inputs = _inputs(settings, previous, X)
+    if stream or previous is None:
+        inputs.partial_fit(X, distinct.rows, distinct.weight)
+
+    n_rows, mean_weight = len(distinct.rows), float(distinct.weight.mean())
+    if batches_before is not None:
+        n_rows += state.n_rows
+        share = len(distinct.rows) / n_rows
+        mean_weight = state.mean_weight + share * (mean_weight - state.mean_weight)
+    data = _dataset(rows, distinct, mean_weight)
+    if held_out is not None:
+        held_out = _dataset(rows, held_out, mean_weight)
+    elif validation is not None:
+        held_out = _given_validation(validation, factor)
+
+    structure = {name: getattr(settings, name) for name in STRUCTURE}
+    return Plan(
+        settings,
+        variant,
+        inputs,
+        loss_for(len(classes)),
+        data,
+        held_out,
+        fold,
+        stops_early,
+        stream,
+        previous or {},
+        state,
+        State(
+            seed, structure, sp.issparse(X), class_counts, n_rows, mean_weight, split
+        ),
+        working_dtype(X.dtype),
+    )
+
+
+def _seed(random_state):
+    """One integer from an int, a RandomState, a Generator or None."""
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**32))
+    if random_state is None or isinstance(random_state, np.random.RandomState):
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    return int(random_state)
+
+
+def generator(seed, purpose):
+    """A generator of its own for each purpose: one does not move another."""
+    return np.random.default_rng([seed, *purpose.encode()])
+
+
+def _weigh(settings, rows, batches_before):
+    """Distinct rows, weights times class weights; sums and factors of the classes.
+
+    Rows that come to weight zero are dropped. The sums, which "balanced" class weights
+    need, include those of the batches before.
+    """
+    X, y, sample_weight, classes = rows
+    distinct = distinct_rows(X, y, sample_weight)
+    y = y[distinct.rows]
+    counts = np.bincount(y, distinct.weight, minlength=len(classes))
+    if batches_before is not None:
+        counts = counts + batches_before.class_counts
+    factor = np.ones(len(classes))
+    if isinstance(settings.class_weight, Mapping):
+        factor = np.array([settings.class_weight.get(c, 1) for c in classes.tolist()])
+    elif settings.class_weight == "balanced":
+        present = np.flatnonzero(counts)
+        factor[present] = compute_class_weight(
+            "balanced", classes=present, y=present, sample_weight=counts[present]
+        )
+    weight = distinct.weight * factor[y]
+    return distinct._replace(weight=weight).take(weight > 0), counts, factor
+
+
+def _variant(settings, previous, n, d):
+    """What "auto" stands for with n distinct rows of d columns.
+
+    More rows, fewer and wider members: few rows leave much variance to average away,
+    many rows have finer structure to learn. Tens of thousands of columns, such as
+    words, leave room for fewer members, and then for narrower ones. A fit that is
+    continued keeps what the first one chose.
+    """
+    if previous is not None:
+        dropout = settings.dropout
+        return Variant(
+            previous["n_estimators_"],
+            previous["hidden_layer_size_"],
+            previous["dropout_"] if dropout == "auto" else dropout,
+        )
+    k, h, dropout = (12, 48, 0.5) if n <= FEW_ROWS else (4, 128, 0.35)
+    room = MOST_WEIGHTS // d
+    if settings.dropout != "auto":
+        dropout = settings.dropout
+    if settings.n_estimators != "auto":
+        k = settings.n_estimators
+    else:
+        units = settings.hidden_layer_size
+        k = min(k, max(4, room // (16 if units == "auto" else units)))
+    if settings.hidden_layer_size != "auto":
+        h = settings.hidden_layer_size
+    else:
+        h = min(h, max(8, room // k))
+    return Variant(k, h, dropout)
+
+
+def _stops_early(settings, variant, validation):
+    if settings.early_stopping == "auto":
+        return variant.n_estimators > 1 or validation is not None
+    return settings.early_stopping
+
+
+def _leave_out(settings, variant, y, distinct, state, seed):
+    """Folds or held-out rows (n,), and a number that names this split; 0 if none."""
+    y, group = y[distinct.rows], group_by_hash(distinct.hashes)
+    rng, k = generator(seed, "split"), variant.n_estimators
+    asked = settings.early_stopping is True
+    if k > 1:
+        left_out = deal_folds(y, group, k, rng)
+        # "auto" wants rows in every fold; True takes the folds that there are
+        possible = left_out.max() >= (0 if asked else k - 1)
+    else:
+        left_out = hold_out(y, group, settings.validation_fraction, rng)
+        possible = left_out.any()
+    if not possible:
+        if asked:
+            warn(
+                "early_stopping needs more distinct rows: no class has two rows of X "
+                "that differ, one of which could be held out. Training uses all rows, "
+                "without a validation set."
+            )
+        return left_out, 0
+    split = int((distinct.hashes * (left_out + 3).astype(np.uint64)).sum()) or 1
+    if state is not None and state.split not in (0, split):
+        warn(
+            "The weights that warm_start continues were trained on rows that would be "
+            "held out now. Training uses all rows, without a validation set. Pass "
+            "X_val and y_val, or fit anew with warm_start=False."
+        )
+        return left_out, 0
+    return left_out, split
+
+
+def _inputs(settings, previous, X):
+    """New inputs, or those of the fit that is continued."""
+    dtype = np.float64 if settings.solver == "lbfgs" else settings.dtype
+    if previous is None:
+        return Inputs(
+            X.shape[1],
+            standardize=settings.standardize,
+            n_knots=settings.n_knots,
+            dtype=dtype,
+        )
+    sparse = previous["_state"].sparse
+    if settings.standardize and sparse != sp.issparse(X):
+        raise ValueError(
+            f"X is {'dense' if sparse else 'sparse'}, but was "
+            f"{'sparse' if sparse else 'dense'} in the fit that is to be continued. "
+            "Sparse columns are not centred: give X in the same form, or use "
+            "standardize=False."
+        )
+    return previous["_model"].inputs.with_dtype(dtype)
+
+
+def _dataset(rows, distinct, mean_weight):
+    """The distinct rows, their weights divided by the mean weight."""
+    weight = distinct.weight[np.newaxis] / mean_weight
+    return Dataset(rows.X, distinct.rows, rows.y[distinct.rows], weight)
+
+
+def _given_validation(validation, factor):
+    """The rows of a given validation set, weighted as the training rows are."""
+    X, y, weight, _ = validation
+    weight = weight * factor[y]
+    if not weight.any():
+        raise ValueError("class_weight gives every row of y_val the weight zero.")
+    weight = weight[np.newaxis] / weight.max()
+    return Dataset(X, np.arange(X.shape[0]), y, weight)
