@@ -294,5 +294,5 @@ def _warn_about_scales(X):
         listed = ", ".join(f"{j} (up to {sizes[j]:.3g})" for j in worst[:5])
         warn(
             f"standardize=False, but some columns of X are huge: {listed}. The network "
-            "may learn nothing from the others. Use standardize=True or a scaler.",
+            "may learn nothing from the others. Use standardize=True or a scaler."
         )

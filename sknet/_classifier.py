@@ -47,172 +47,132 @@ def _trains_in_batches(estimator):
 
 
 class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
-    r"""Classifier with one hidden layer, scaled inputs and several members at once.
+    r"""Neural network classifier with one hidden layer and calibrated probabilities.
 
-    ``n_estimators`` networks with one hidden layer each are trained at once on the
-    weighted cross-entropy and their probabilities averaged. With one member it is the
-    multilayer perceptron of the textbook:
+    ``n_estimators`` networks ("members") with one hidden layer are trained at once on
+    the weighted cross-entropy, and their probabilities are averaged. Each member
+    computes
 
-    .. math:: p(y \mid x) = \operatorname{softmax}(a(z W_1 + b_1) W_2 + b_2), \qquad
-        z = \operatorname{squash}((x - \mu) / s)
+    .. math:: p(y \mid x) = \operatorname{softmax}(a(z W_1 + b_1) W_2 + b_2)
 
-    with a single sigmoid output for two classes. Most columns enter as two inputs, see
-    `n_knots`. A fit depends on the weighted data only: weight 3 equals three copies of
-    a row, weight 0 equals its absence, and the order of the rows does not matter.
+    from the scaled columns z, with a single sigmoid output for two classes. A fit
+    depends on the weighted data only: weight 3 equals three copies of a row, weight 0
+    equals its absence, and the order of the rows does not matter.
 
     Parameters
     ----------
     hidden_layer_size : int or 'auto', default='auto'
         Hidden units of each member. 'auto' takes 48 for up to 5,000 distinct rows and
-        128 for more, which have finer structure to learn, but fewer where all members
-        would have more than 2**24 weights of inputs, down to 8.
+        128 for more, and fewer where tens of thousands of columns need the memory.
     n_estimators : int or 'auto', default='auto'
-        Members trained at once. Their first layers are one matrix product, so 8 members
-        cost less than 8 fits. 'auto' takes 12 for up to 5,000 distinct rows, which
-        leave much variance to average away, and 4 for more, or if 2**24 weights of
-        inputs allow no more of 16 units. In `partial_fit` the first batch decides.
+        Members. More of them average away more variance. 'auto' takes 12 for up to
+        5,000 distinct rows and 4 for more.
     activation : {'relu', 'tanh', 'logistic', 'identity'}, default='relu'
         Activation of the hidden units.
     solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
-        'adam' is Adam with decoupled weight decay [1]_ [2]_, 'sgd' gradient descent
-        with momentum, 'lbfgs' SciPy's L-BFGS-B on all rows at once, for small data.
-        L-BFGS ignores the batch, learning rate, momentum and dropout settings.
+        Adam with decoupled weight decay [1]_ [2]_, gradient descent with Nesterov's
+        momentum, or SciPy's L-BFGS-B on all rows at once, which suits small data and
+        ignores the batch, learning rate, momentum and dropout settings.
     alpha : float, default=0.01
-        Weight decay. 'sgd' and 'lbfgs' minimize the mean loss of a row plus
-        ``alpha / 2`` times the sum of squared weights; 'adam' multiplies the weights by
-        ``1 - learning_rate * alpha`` at each step. Biases do not decay. Neither term
-        depends on the number of rows, the batch size or the scale of sample weights.
+        Weight decay: an L2 penalty ``alpha / 2`` times the sum of squared weights, or a
+        decay of ``learning_rate * alpha`` at each step of 'adam'. Increase it against
+        overfitting.
     batch_size : int or 'auto', default='auto'
-        Rows per step; 'auto' takes a twentieth of the distinct rows, but between 32 and
-        256. A size larger than the data means all of them.
+        Rows per step. 'auto' takes a twentieth of the distinct rows, but between 32 and
+        256.
     learning_rate : {'cosine', 'constant'}, default='cosine'
-        Schedule of the learning rate, for 'adam' and 'sgd'. 'cosine' rises for a tenth
-        of the steps, then falls to zero at `max_iter`, so that reaching `max_iter` is
-        the normal end. After `n_iter_no_change` epochs without an improvement it falls
-        to zero in half as many epochs as the best one took, but at least two.
+        Schedule. 'cosine' rises for a tenth of the steps and falls to zero at
+        `max_iter`, or within half as many epochs as the best one took, once
+        `n_iter_no_change` epochs brought no improvement.
     learning_rate_init : float, default=0.01
-        The highest learning rate.
+        The highest learning rate. Decrease it if the loss is not finite.
     max_iter : int, default=80
-        Epochs, or iterations of L-BFGS.
+        Most epochs, or iterations of L-BFGS.
     random_state : int, RandomState, Generator or None, default=None
-        Seed of the start, the validation split, the shuffling and the dropout, each
-        with a stream of its own. An int gives the same model at each call.
+        Seed of the initial weights, the folds, the shuffling and the dropout. Pass an
+        int for the same model at each call.
     tol : float, default=1e-4
-        An epoch counts as an improvement if it lowers the loss by more than `tol`. For
-        L-BFGS: the largest entry of the gradient at which it has converged.
+        Smallest decrease of the loss that counts as an improvement. For L-BFGS, the
+        largest entry of the gradient at which it has converged.
     verbose : int or bool, default=0
-        0 is silent; k writes a line every k epochs and why training stopped to the
-        logger ``sknet``, or to stdout where logging is not set up.
+        Write a line every so many epochs, to the logger ``sknet`` or to stdout.
     warm_start : bool, default=False
-        Continue the previous fit for `max_iter` more epochs, with its weights, moments,
-        random generators, column statistics and seed. The schedule begins anew. With
-        `early_stopping` the best of the new epochs is kept. A changed structure or
-        number of features is an error.
+        Continue the previous fit for up to `max_iter` more epochs, with its weights,
+        scaling and seed. Settings that the weights depend on must not change.
     momentum : float, default=0.9
         Nesterov's momentum of 'sgd'. 0 is plain gradient descent.
     early_stopping : bool or 'auto', default='auto'
-        Stop when the log-loss of rows that were not trained on does not improve, and
-        keep the weights of its best epoch. With several members these rows cost no
-        training data: each member leaves out one of `n_estimators` stratified folds,
-        so that every row has a prediction by a member that was not trained on it. These
-        also set `temperature_`. Members of 'lbfgs' train one after the other, each to
-        its end; there the folds set `temperature_` only. One member holds out
-        `validation_fraction`. The ``X_val`` and ``y_val`` of `fit` are used instead if
-        given; then all members train on all rows. 'auto' is True except for one member
-        without ``X_val``. It also needs a row for each member, among classes with two
-        distinct rows or more.
+        Stop when the log-loss of rows that were left out of training does not improve,
+        and keep the best epoch. Each of several members leaves out a fold, and one
+        member leaves out `validation_fraction`. 'auto' is False for one member.
     validation_fraction : float, default=0.1
-        Share of each class's distinct rows that one member holds out. Classes with a
-        single row stay in training.
+        Share of each class that one member leaves out.
     store_oof_proba : bool, default=False
-        Whether to keep `oof_proba_`.
+        Whether to keep the out-of-fold probabilities `oof_proba_`.
     n_iter_no_change : int or inf, default=8
-        Epochs in a row without an improvement that end training: of the validation loss
-        with `early_stopping`, else of the training loss unless the learning rate is
-        'cosine', which ends by itself. Three times as many while no epoch was 1 %
-        better than predicting the class frequencies: then nothing is learnt yet.
+        Epochs without an improvement that end training, three times as many at its
+        start. Without early stopping, only a constant learning rate is ended by it.
     dropout : float or 'auto', default='auto'
         Share of hidden units switched off at each training step [3]_. 'auto' takes 0.5
-        for up to 5,000 distinct rows and 0.35 for more, which need less of a guard. In
-        `partial_fit` the first batch decides: give it, and the sizes, for a long stream
-        of small batches.
+        for up to 5,000 distinct rows and 0.35 for more.
     input_dropout : float, default=0.0
         Share of inputs switched off at each training step.
     standardize : bool, default=True
-        Subtract each column's weighted mean and divide by its standard deviation, or,
-        for a column of two values, by their distance. Values farther than a thousand
-        interquartile ranges from the quartiles, such as 999999 for "missing", do not
-        count. The result z becomes ``z / sqrt(1 + (z / 5) ** 2)``, which bounds
-        outliers [4]_. 'adam' also learns a factor for each input of each member [4]_,
-        which is part of `coefs_`. Sparse X is divided only. False gives the network X
-        as it is, and plain Adam.
+        Subtract each column's mean and divide by its standard deviation (by their
+        distance for two values), bound outliers smoothly at 5, and let 'adam' learn a
+        factor for each input [4]_. Sparse X is only divided. False takes X as it is.
     n_knots : {'auto', 0, 1}, default='auto'
-        With 1, each standardized column of more than two values becomes two inputs,
-        its part above the mean and its part below, so that every hidden unit has a
-        slope of its own on either side [5]_. 'auto' takes 1 for up to 128 such columns
-        and 0 for more. Sparse X has 0. In `partial_fit` the first batch decides.
+        With 1, a standardized column enters as two inputs, its part above the mean and
+        its part below [5]_. 'auto' takes 1 for up to 128 columns of more than two
+        values, and 0 for sparse X.
     dtype : {'float32', 'float64'}, default='float32'
-        Precision of the training; L-BFGS always uses float64. Predictions have the
+        Precision of training. L-BFGS always uses float64. Predictions have the
         precision of the X given to `fit`.
     class_weight : dict, 'balanced' or None, default=None
-        Factors ``{label: weight}`` for the sample weights. 'balanced' gives every class
+        Factors ``{label: weight}`` for the sample weights. 'balanced' gives all classes
         the same total weight.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Labels, sorted.
+        Sorted labels.
     n_features_in_ : int
-        Number of columns of the X seen in `fit`.
+        Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of its columns, if they are all strings.
+        Their names, if all are strings.
     coefs_ : list of ndarray
-        Weights on standardized inputs, shapes (n_inputs, hidden_layer_size) and
-        (hidden_layer_size, n_outputs); with more than one member, (n_estimators,
-        n_inputs, hidden_layer_size) and (n_estimators, hidden_layer_size, n_outputs).
-        n_inputs is `n_features_in_`, and one more for each of `split_columns_`.
+        Read-only weights on the inputs, of shapes (n_inputs, hidden_layer_size) and
+        (hidden_layer_size, n_outputs), with a leading axis for several members.
     intercepts_ : list of ndarray
-        Biases, shapes (hidden_layer_size,) and (n_outputs,), with a leading axis for
-        more than one member.
+        Read-only biases, of shapes (hidden_layer_size,) and (n_outputs,), with a
+        leading axis for several members.
     n_estimators_, hidden_layer_size_, batch_size_, n_knots_ : int
-        What was used where the setting is 'auto'.
+        What 'auto' became.
     dropout_ : float
-        The same.
+        What 'auto' became.
+    mean_, scale_ : ndarray of shape (`n_features_in_`,) or None
+        What is subtracted from each column and what it is divided by. None without
+        `standardize`; the mean is zero for sparse X.
     split_columns_ : ndarray of int of shape (n_inputs - `n_features_in_`,)
-        Columns that enter twice: their part above the mean in their place, the part
-        below it at the end. For both parts 0.4 is subtracted from the magnitude, which
-        makes their means about zero.
-    mean_ : ndarray of shape (`n_features_in_`,) or None
-        What is subtracted from each column. None without `standardize`; zero for
-        sparse X.
-    scale_ : ndarray of shape (`n_features_in_`,) or None
-        What each column is divided by. None without `standardize`.
+        Columns that enter twice: the part above the mean in its place, the part below
+        it at the end. 0.4 is taken from the size of both, so that their means are near
+        zero.
     oof_proba_ : ndarray of shape (n_samples, n_classes) or None
-        With `store_oof_proba` and folds: the probabilities of each row given to `fit`
-        by the member that was not trained on it, at the temperature that suits one
-        member. What ``cross_val_predict`` would give, but for what all folds share: the
-        columns' statistics, the best epoch, the temperature and balanced class weights.
-        NaN for the only row of its class, which all members are trained on. A row of
-        weight zero that no member was trained on gets the members' mean.
+        Probabilities of each row by the member that was not trained on it, as from
+        ``cross_val_predict``. NaN for the only row of its class.
     temperature_ : float
         Logits are divided by it before they become probabilities. It is fitted to the
-        out-of-fold logits of the best epoch, then lowered as much as the mean of the
-        members errs less than each of them. 1 without folds.
-    n_iter_ : int
-        Epochs done.
-    best_iter_ : int
-        Epoch, counted from 1, whose weights are kept: that of the lowest validation
-        loss with `early_stopping`, else the last.
+        out-of-fold logits of the best epoch, then lowered because the average of the
+        members is less confident than each of them. 1 without folds.
+    n_iter_, best_iter_ : int
+        Epochs done, and the epoch whose weights are kept, counted from 1.
     loss_curve_ : list of float
-        Mean training log-loss of each epoch, over rows and members, without the
-        penalty. After `partial_fit`, of the last 100 passes.
+        Mean training log-loss of each epoch; of the last 100 after `partial_fit`.
     validation_loss_curve_ : list of float or None
-        Log-loss of the rows not trained on, after each epoch; for folds, at the
-        temperature that suits the epoch best. Without dropout the logits of a fold are
-        those of the epoch's own passes, and the loss that of the weights on the way.
-        NaN for an epoch without such rows; None once no number is left.
+        Log-loss of the rows that were left out, after each epoch; for folds, at the
+        temperature that suits the epoch best.
     best_validation_loss_ : float or None
-        Its lowest value in the last call. None without such rows.
+        The lowest validation loss of the last call.
     stop_reason_ : str
         Why training ended: 'max_iter', 'no_improvement', 'converged', 'line_search',
         'diverged', 'callback' or 'interrupted'.
@@ -360,8 +320,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             How often each row counts. Their common scale does not matter.
 
         X_val, y_val : array-like, default=None
-            A validation set of your own. Its loss is recorded after each epoch and,
-            unless `early_stopping` is False, chooses the best one and ends training.
+            A validation set, used for early stopping instead of rows left out.
 
         sample_weight_val : array-like, default=None
             Weights of its rows.
@@ -381,9 +340,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         ConvergenceWarning
             If the loss was not finite, or ended no better than the class frequencies.
         UserWarning
-            If ``early_stopping=True`` has no rows to hold out, if a warm start would
-            hold out rows that it has been trained on, or if columns of very different
-            size are not scaled.
+            If no rows could be left out, or columns of very different size are not
+            scaled.
         """
         with self._kept_if_it_fails():
             previous = self._previous() if self.warm_start else None

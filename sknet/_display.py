@@ -120,16 +120,6 @@ class LossCurveDisplay:
             If it is fitted but has no `loss_curve_`.
         ImportError
             If matplotlib is not installed.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_iris
-        >>> from sknet import LossCurveDisplay, TwoLayerClassifier
-        >>> X, y = load_iris(return_X_y=True)
-        >>> clf = TwoLayerClassifier(random_state=0).fit(X, y)
-        >>> display = LossCurveDisplay.from_estimator(clf)
-        >>> bool(display.best_line_.get_xdata() == [clf.best_iter_])
-        True
         """
         kind = type(estimator).__name__
         check_is_fitted(estimator)

@@ -23,10 +23,8 @@ from sknet._network.losses import loss_for
 from sknet._network.network import Shape, TwoLayerNetwork
 from sknet._plan import ACTIVATIONS, generator, prepare
 from sknet._training.crossfit import (
-    OutOfFold,
     OutOfFoldLoss,
     ValidationLoss,
-    fit_temperature,
     raw_blocks,
     temperature_of_mean,
 )
@@ -113,7 +111,11 @@ def fit(settings, rows, validation, previous, begin_task, *, stream=False):
     if training.interruption is None:
         _warn_if_in_trouble(plan, training)
         if settings.store_oof_proba and plan.fold is None and not stream:
-            _warn_no_folds(plan, validation)
+            warn(
+                "store_oof_proba=True needs folds, but no rows were left out in folds: "
+                "it takes early_stopping, n_estimators of 2 or more, no X_val, and "
+                "enough distinct rows. oof_proba_ is None."
+            )
         task.end(lambda: attributes, lambda: attributes)
     return attributes, training.interruption
 
@@ -169,22 +171,14 @@ def _train_stochastic(plan, begin_task):
         )
         return _calibrated(plan, training)
 
+    def _fitted():
+        return fitted_attributes(plan, _training())
+
     task, interruption = begin_task(max_iter), None
-    task.follow(
-        monitor,
-        lambda: progress(plan, [monitor]),
-        lambda: fitted_attributes(plan, _training()),
-    )
+    task.follow(monitor, lambda: progress(plan, [monitor]), _fitted)
     try:
-        fit_stochastic(
-            network,
-            batches,
-            optimizer,
-            schedule,
-            monitor,
-            max_iter=max_iter,
-            dropout_rng=rngs["dropout"],
-        )
+        rng = rngs["dropout"]
+        fit_stochastic(network, batches, optimizer, schedule, monitor, max_iter, rng)
     except KeyboardInterrupt as error:
         if monitor.best_epoch == 0:
             raise
@@ -214,54 +208,42 @@ def _train_lbfgs(plan, begin_task):
     """Train one member after the other: a line search would couple them."""
     settings, shape, k = plan.settings, plan.shape, plan.variant.n_estimators
     task = begin_task(k if k > 1 else settings.max_iter)
-    start, data, monitors, interruption = (
+    start, data, lone = (
         plan.first_params(),
         plan.member_data,
-        [],
-        None,
+        shape._replace(n_members=1),
     )
-    lone = shape._replace(n_members=1)
+    monitors, interruption = [], None
 
-    def _training():
-        return _joined(plan, monitors)
+    def _progress():
+        return progress(plan, monitors)
+
+    def _fitted():
+        return fitted_attributes(plan, _joined(plan, monitors))
 
     try:
         for j in range(k):
             network = plan.network(shape.member(start, j), lone)
             network.alpha = settings.alpha
             weight = data.weight[j if len(data.weight) > 1 else 0][np.newaxis]
-            batches = Minibatches(
-                data._replace(weight=weight),
-                plan.inputs,
-                plan.batch_size,
-                None,
-                whole=True,
-            )
+            member_data, size = data._replace(weight=weight), plan.batch_size
+            batches = Minibatches(member_data, plan.inputs, size, None, whole=True)
             monitor = _monitor(plan, network, member=j)
             monitors.append(monitor)
             member_task = task.subtask("member", settings.max_iter) if k > 1 else task
-            member_task.follow(
-                monitor,
-                lambda: progress(plan, monitors),
-                lambda: fitted_attributes(plan, _training()),
-            )
-            fit_lbfgs(
-                network, batches, monitor, max_iter=settings.max_iter, tol=settings.tol
-            )
+            member_task.follow(monitor, _progress, _fitted)
+            fit_lbfgs(network, batches, monitor, settings.max_iter, settings.tol)
             monitor.say_why_it_stopped()
-            if k > 1 and member_task.end(
-                lambda: progress(plan, monitors),
-                lambda: fitted_attributes(plan, _training()),
-            ):
+            if k > 1 and member_task.end(_progress, _fitted):
                 monitor.stop_reason = "callback"
                 break
     except KeyboardInterrupt as error:
-        monitors = [monitor for monitor in monitors if monitor.best_epoch]
+        monitors[:] = [monitor for monitor in monitors if monitor.best_epoch]
         if not monitors:
             raise
         monitors[-1].stop_reason, interruption = "interrupted", error
         monitors[-1].say_why_it_stopped()
-    return task, _training()._replace(interruption=interruption)
+    return task, _joined(plan, monitors)._replace(interruption=interruption)
 
 
 def _joined(plan, monitors):
@@ -280,8 +262,7 @@ def _monitor(plan, network, schedule=None, member=None):
     settings, fold, data, held_out = plan.settings, plan.fold, plan.data, plan.held_out
     validate, decides = None, plan.stops_early
     if fold is not None and member is None:
-        out_of_fold = OutOfFold.of(data, fold)
-        validate = OutOfFoldLoss(network, plan.inputs, out_of_fold)
+        validate = OutOfFoldLoss(network, plan.inputs, data, fold)
     elif fold is not None:
         # a member that chose its iteration by its own fold would have seen that fold
         own, decides = data.take(fold == member), False
@@ -308,10 +289,8 @@ def _calibrated(plan, training):
     if plan.fold is None:
         return training
     network, inputs = plan.network(training.params), plan.inputs
-    out_of_fold = OutOfFold.of(plan.data, plan.fold)
-    raw = out_of_fold.raw_prediction(network, inputs)
-    _, _, y, (weight,) = out_of_fold.data
-    temperature, loss = fit_temperature(plan.loss, raw, y, weight)
+    out_of_fold = OutOfFoldLoss(network, inputs, plan.data, plan.fold)
+    loss, temperature = out_of_fold(), out_of_fold.temperature
     mean_temperature = temperature_of_mean(network, inputs, plan.data, temperature)
     return training._replace(
         temperature=temperature,
@@ -323,29 +302,25 @@ def _calibrated(plan, training):
 def progress(plan, monitors):
     """The attributes that every epoch changes, those of the fit continued included."""
     history, before = joint_history(monitors), plan.previous
-    n_before = before.get("n_iter_", 0)
-    curve = [*before.get("loss_curve_", []), *history.loss_curve]
-    validation_curve = None
-    old, new = before.get("validation_loss_curve_"), history.validation_loss_curve
-    if old or new:  # NaN for an epoch without validation
-        old = old or [math.nan] * len(before.get("loss_curve_", []))
-        new = new or [math.nan] * len(history.loss_curve)
-        validation_curve = [*old, *new]
+    n_before, old_curve = before.get("n_iter_", 0), before.get("loss_curve_", [])
+    curve = [*old_curve, *history.loss_curve]
+    validation_curve = [  # NaN for an epoch without validation
+        *(before.get("validation_loss_curve_") or [math.nan] * len(old_curve)),
+        *(history.validation_loss_curve or [math.nan] * len(history.loss_curve)),
+    ]
     if plan.stream:
-        curve = curve[-LONGEST_CURVE:]
-        if validation_curve is not None:
-            validation_curve = validation_curve[-LONGEST_CURVE:]
-            if all(map(math.isnan, validation_curve)):
-                validation_curve = None
-    best = None
-    if history.validation_loss_curve:
-        best = min(history.validation_loss_curve)
+        curve, validation_curve = (
+            curve[-LONGEST_CURVE:],
+            validation_curve[-LONGEST_CURVE:],
+        )
+    if all(map(math.isnan, validation_curve)):
+        validation_curve = None
     return {
         "n_iter_": n_before + len(history.loss_curve),
         "best_iter_": n_before + history.best_epoch,
         "loss_curve_": curve,
         "validation_loss_curve_": validation_curve,
-        "best_validation_loss_": best,
+        "best_validation_loss_": min(history.validation_loss_curve, default=None),
         "stop_reason_": history.stop_reason,
     }
 
@@ -378,10 +353,7 @@ def fitted_attributes(plan, training):
         "split_columns_": inputs.split,
         "oof_proba_": None,
         "_model": Model(
-            inputs,
-            plan.network(params),
-            settings.activation,
-            training.mean_temperature,
+            inputs, plan.network(params), settings.activation, training.mean_temperature
         ),
         "_state": replace(state, generators=training.generators),
     }
@@ -438,20 +410,3 @@ def _warn_if_in_trouble(plan, training):
             f"alpha={settings.alpha:g} or max_iter={settings.max_iter}.",
             ConvergenceWarning,
         )
-
-
-def _warn_no_folds(plan, validation):
-    """Say why there are no out-of-fold probabilities."""
-    k = plan.variant.n_estimators
-    if validation is not None:
-        reason = "with X_val all members train on all rows"
-    elif not plan.stops_early:
-        reason = "early_stopping=False leaves no row out"
-    elif k == 1:
-        reason = "n_estimators=1 has none; use 2 or more"
-    else:
-        reason = (
-            f"there are too few distinct rows for n_estimators={k}, or rows were added "
-            "since the fit that warm_start continues"
-        )
-    warn(f"store_oof_proba=True needs folds, but {reason}. oof_proba_ is None.")

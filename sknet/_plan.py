@@ -71,9 +71,13 @@ class Plan:
     stops_early: bool
     stream: bool
     previous: dict[str, Any]  # fitted attributes of the fit that is continued
-    before: State | None  # its state
     state: State  # that of this fit, without what training adds
     output_dtype: np.dtype
+
+    @property
+    def before(self):
+        """The state of the fit that is continued, if there is one."""
+        return self.previous.get("_state")
 
     @property
     def shape(self):
@@ -97,7 +101,7 @@ class Plan:
 
     @property
     def batch_size(self):
-        """Rows of a step: a twentieth of them, between 32 and 256, unless it is given."""
+        """Rows of a step: if not given, a twentieth of them, between 32 and 256."""
         n = len(self.data.rows)
         if self.settings.solver == "lbfgs":
             return min(n, max(256, LBFGS_ELEMENTS // max(self.shape[:3])))
@@ -117,8 +121,8 @@ class Plan:
         network = self.network(params)
         network.start(generator(self.state.seed, "init"), self._class_log_prior())
         constant = self.inputs.constant
-        # A constant column says nothing about a row in which it is not. A stream may still
-        # bring another value, and then the column learns, unless all were constant.
+        # A constant column says nothing about a row in which it is not. A stream may
+        # still bring another value, and then it learns, unless all were constant.
         if not (self.stream and constant.all()):
             network.layers.W1[: len(constant)][constant] = 0
         return params
@@ -126,8 +130,8 @@ class Plan:
     def _class_log_prior(self):
         """Log of the class frequencies (1 or k, n_classes) among each member's rows.
 
-        A class without rows counts as half a row. One of small weight counts as half a row
-        or a thousandth, whichever is less, so that no logit is far out.
+        A class without rows counts as half a row. One of small weight counts as half a
+        row or a thousandth, whichever is less, so that no logit is far out.
         """
         _, _, y, weights = self.member_data
         counts = np.array(
@@ -160,7 +164,10 @@ def prepare(settings, rows, validation, previous, stream):
     variant = _variant(settings, previous, len(distinct.rows), X.shape[1])
 
     held_out, fold, split = None, None, 0
-    stops_early = not stream and _stops_early(settings, variant, validation)
+    stops_early = settings.early_stopping
+    if stops_early == "auto":
+        stops_early = variant.n_estimators > 1 or validation is not None
+    stops_early = stops_early and not stream
     if stops_early and validation is None:
         left_out, split = _leave_out(settings, variant, y, distinct, state, seed)
         if split and variant.n_estimators > 1:
@@ -184,6 +191,9 @@ def prepare(settings, rows, validation, previous, stream):
         held_out = _given_validation(validation, factor)
 
     structure = {name: getattr(settings, name) for name in STRUCTURE}
+    next_state = State(
+        seed, structure, sp.issparse(X), class_counts, n_rows, mean_weight, split
+    )
     return Plan(
         settings,
         variant,
@@ -195,10 +205,7 @@ def prepare(settings, rows, validation, previous, stream):
         stops_early,
         stream,
         previous or {},
-        state,
-        State(
-            seed, structure, sp.issparse(X), class_counts, n_rows, mean_weight, split
-        ),
+        next_state,
         working_dtype(X.dtype),
     )
 
@@ -250,12 +257,10 @@ def _variant(settings, previous, n, d):
     continued keeps what the first one chose.
     """
     if previous is not None:
-        dropout = settings.dropout
-        return Variant(
-            previous["n_estimators_"],
-            previous["hidden_layer_size_"],
-            previous["dropout_"] if dropout == "auto" else dropout,
-        )
+        names = "n_estimators_", "hidden_layer_size_", "dropout_"
+        variant = Variant(*(previous[name] for name in names))
+        given = settings.dropout
+        return variant if given == "auto" else variant._replace(dropout=given)
     k, h, dropout = (12, 48, 0.5) if n <= FEW_ROWS else (4, 128, 0.35)
     room = MOST_WEIGHTS // d
     if settings.dropout != "auto":
@@ -270,12 +275,6 @@ def _variant(settings, previous, n, d):
     else:
         h = min(h, max(8, room // k))
     return Variant(k, h, dropout)
-
-
-def _stops_early(settings, variant, validation):
-    if settings.early_stopping == "auto":
-        return variant.n_estimators > 1 or validation is not None
-    return settings.early_stopping
 
 
 def _leave_out(settings, variant, y, distinct, state, seed):
@@ -299,7 +298,7 @@ def _leave_out(settings, variant, y, distinct, state, seed):
             )
         return left_out, 0
     split = int((distinct.hashes * (left_out + 3).astype(np.uint64)).sum()) or 1
-    if state is not None and state.split not in (0, split):
+    if state is not None and state.split != split:
         warn(
             "The weights that warm_start continues were trained on rows that would be "
             "held out now. Training uses all rows, without a validation set. Pass "
@@ -313,12 +312,7 @@ def _inputs(settings, previous, X):
     """New inputs, or those of the fit that is continued."""
     dtype = np.float64 if settings.solver == "lbfgs" else settings.dtype
     if previous is None:
-        return Inputs(
-            X.shape[1],
-            standardize=settings.standardize,
-            n_knots=settings.n_knots,
-            dtype=dtype,
-        )
+        return Inputs(X.shape[1], settings.standardize, settings.n_knots, dtype)
     sparse = previous["_state"].sparse
     if settings.standardize and sparse != sp.issparse(X):
         raise ValueError(

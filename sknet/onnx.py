@@ -24,10 +24,6 @@ ACTIVATION_OPERATORS = {
 }
 
 
-# what a graph repeats: a subclass with its own has another answer
-ANSWERS = ("predict", "predict_proba", "decision_function")
-
-
 def register(estimator=TwoLayerClassifier):
     """Teach skl2onnx to convert `TwoLayerClassifier`, alone or inside other estimators.
 
@@ -103,19 +99,12 @@ def register(estimator=TwoLayerClassifier):
 
 
 def _check_class(estimator):
-    """Raise unless it is the class whose answers the graph gives, or inherits them."""
+    """Raise unless it is the class or one that inherits from it."""
     if not (isinstance(estimator, type) and issubclass(estimator, TwoLayerClassifier)):
         raise TypeError(
             "estimator must be TwoLayerClassifier or a subclass, the class and not an "
             f"object of it. Got {estimator!r}."
         )
-    for name in ANSWERS:
-        if getattr(estimator, name) is not getattr(TwoLayerClassifier, name):
-            raise TypeError(
-                f"{estimator.__name__} has a {name} of its own, which the graph would "
-                "not repeat: write a converter for it, and give it to "
-                "skl2onnx.update_registered_converter."
-            )
 
 
 def _parse(scope, model, inputs, custom_parsers=None):

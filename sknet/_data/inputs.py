@@ -18,13 +18,10 @@ import copy
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import DTypeLike, NDArray
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.sparsefuncs import min_max_axis
 
 from sknet._data.weighted import float_blocks, weighted_quantiles
-
-Array = NDArray[np.floating]
 
 SQUASH = 5.0  # the bound c above
 HALF_GAP = 0.4  # a above: half the mean absolute deviation of a normal distribution
@@ -35,7 +32,7 @@ LIMIT = 1e9  # standardized inputs beyond this are cut: the square is finite in 
 RAW_LIMIT = 1e13  # the same for rows that are only cast
 
 
-def working_dtype(dtype: DTypeLike) -> np.dtype:
+def working_dtype(dtype):
     """The float dtype in which X is centred: its own, or one that holds it."""
     return np.dtype(min(np.result_type(dtype, np.float32), np.dtype(np.float64)))
 
@@ -58,41 +55,34 @@ class Inputs:
         Of the network inputs.
     """
 
-    def __init__(
-        self,
-        n_features: int,
-        *,
-        standardize: bool,
-        n_knots: str | int,
-        dtype: DTypeLike,
-    ) -> None:
+    def __init__(self, n_features, standardize, n_knots, dtype):
         self.n_features = n_features
         self.standardize = standardize
         self.n_knots = n_knots if standardize else 0
         self.dtype = np.dtype(dtype)
         self.centred = standardize
         self.split = np.empty(0, np.intp)  # the columns that enter twice
-        self.mean: Array | None = None
-        self.scale: Array | None = None
+        self.mean = None
+        self.scale = None
         self.constant = np.zeros(n_features, dtype=bool)
         # what partial_fit continues with
-        self._moments: tuple[NDArray, NDArray, NDArray] | None = None
-        self._fence: tuple[Array, Array] | None = None
+        self._moments = None
+        self._fence = None
         self._low = np.full(n_features, np.inf)
         self._high = np.full(n_features, -np.inf)
 
     @property
-    def n_inputs(self) -> int:
+    def n_inputs(self):
         """Inputs of the network."""
         return self.n_features + len(self.split)
 
-    def with_dtype(self, dtype: DTypeLike) -> "Inputs":
+    def with_dtype(self, dtype):
         """The same inputs in another dtype."""
         other = copy.copy(self)
         other.dtype = np.dtype(dtype)
         return other
 
-    def partial_fit(self, X: NDArray | sp.csr_array, rows: NDArray, weight: NDArray):
+    def partial_fit(self, X, rows, weight):
         """Learn the columns' statistics, or add the rows to those of earlier calls.
 
         The first call decides which columns are split and where the fences lie. Values
@@ -129,7 +119,7 @@ class Inputs:
         self._set_scale(scaler.mean_, scaler.var_, first)
         return self
 
-    def _set_scale(self, mean: Array, variance: Array, first: bool) -> None:
+    def _set_scale(self, mean, variance, first):
         """What to subtract and to divide by; on the first call, what to split.
 
         A column of two values, such as a one-hot one, is divided by their distance. The
@@ -153,9 +143,7 @@ class Inputs:
         elif first:
             self.n_knots = 0
 
-    def take(
-        self, X: NDArray | sp.csr_array, rows: NDArray[np.intp] | slice
-    ) -> tuple[Array | sp.csr_array, Array | None]:
+    def take(self, X, rows):
         """Inputs for some rows of X in new memory, and the row to add if sparse."""
         if sp.issparse(X):
             return self.sparse(X[rows])
@@ -164,7 +152,7 @@ class Inputs:
         self.dense(raw, out, np.empty_like(out))
         return out, None
 
-    def dense(self, raw: NDArray, out: Array, scratch: Array) -> None:
+    def dense(self, raw, out, scratch):
         """Write the inputs for ``raw`` (n, d) into ``out``; may overwrite ``raw``.
 
         ``raw`` is a copy of rows of X in X's own dtype. ``scratch`` has the shape and
@@ -192,7 +180,7 @@ class Inputs:
             out[:, :d] -= gap
         self._squash(out, scratch)
 
-    def sparse(self, X: sp.csr_array) -> tuple[sp.csr_array, Array | None]:
+    def sparse(self, X):
         """Inputs for the rows X as CSR, and the row (d,) to add to each, if any.
 
         A model that was fitted on sparse X needs no addition. One that was fitted on
@@ -218,7 +206,7 @@ class Inputs:
         parts[1], shift[1] = parts[1][:, self.split], shift[1][self.split]
         return sp.csr_array(sp.hstack(parts, format="csr")), np.concatenate(shift)
 
-    def _upper(self, z: Array, columns: NDArray) -> Array:
+    def _upper(self, z, columns):
         """The inputs of these columns: their upper part if they are split."""
         lowest, gap = self.upper_constants()
         z = np.clip(z, -LIMIT, LIMIT).astype(self.dtype)
@@ -226,21 +214,21 @@ class Inputs:
         self._squash(z, np.empty_like(z))
         return z
 
-    def _lower(self, z: Array, columns: NDArray) -> Array:
+    def _lower(self, z, columns):
         """The lower part of these columns."""
         z = np.clip(z, -LIMIT, LIMIT).astype(self.dtype)
         z = np.minimum(z, 0) + self.dtype.type(HALF_GAP)
         self._squash(z, np.empty_like(z))
         return z
 
-    def upper_constants(self) -> tuple[Array, Array]:
+    def upper_constants(self):
         """Bound (d,) and offset (d,) of the upper parts; none for unsplit columns."""
         lowest = np.full(self.n_features, -np.inf, self.dtype)
         gap = np.zeros(self.n_features, self.dtype)
         lowest[self.split], gap[self.split] = 0, HALF_GAP
         return lowest, gap
 
-    def _squash(self, z: Array, scratch: Array) -> None:
+    def _squash(self, z, scratch):
         """The smooth clip, in place."""
         np.multiply(z, 1 / SQUASH, out=scratch)
         scratch *= scratch
@@ -248,14 +236,14 @@ class Inputs:
         np.sqrt(scratch, out=scratch)
         z /= scratch
 
-    def constants(self, dtype: np.dtype) -> tuple[Array, Array]:
+    def constants(self, dtype):
         """Mean and 1 / scale in ``dtype``, both finite."""
         smallest = 2 / float(np.finfo(dtype).max)
         factor = 1 / np.maximum(self.scale, smallest)
         return self.mean.astype(dtype), factor.astype(dtype)
 
 
-def _fence(X: NDArray, rows: NDArray, weight: NDArray) -> tuple[Array, Array]:
+def _fence(X, rows, weight):
     """Bounds (d,) beyond which a value is no measurement, such as 999999 for a gap."""
     n, d = min(len(rows), ROWS_FOR_FENCE), X.shape[1]
     if n < 10:  # quartiles of fewer rows say little
@@ -267,6 +255,6 @@ def _fence(X: NDArray, rows: NDArray, weight: NDArray) -> tuple[Array, Array]:
     return lower - reach, upper + reach
 
 
-def _with_data(X: sp.csr_array, data: Array) -> sp.csr_array:
+def _with_data(X, data):
     """X with other stored values, its structure shared."""
     return sp.csr_array((data, X.indices, X.indptr), shape=X.shape)

@@ -5,14 +5,11 @@ shuffled.
 """
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-
-from sknet._data.inputs import Array, Inputs
 
 READY_BYTES = 1 << 27  # inputs of at most this size are computed once a fit
 PART_ELEMENTS = 1 << 15  # of rows being gathered: their copies stay in the cache
@@ -24,23 +21,19 @@ class Dataset(NamedTuple):
     X: NDArray | sp.csr_array
     rows: NDArray[np.intp]  # (n,) rows of X, in the order of their hashes
     y: NDArray[np.intp]  # (n,) class indices
-    weight: Array  # (1 or k, n), with mean 1 over the rows
+    weight: NDArray[np.floating]  # (1 or k, n), with mean 1 over the rows
 
-    def take(self, part: NDArray) -> "Dataset":
+    def take(self, part):
         """Some of the rows, by a mask or by positions."""
         return Dataset(self.X, self.rows[part], self.y[part], self.weight[:, part])
 
 
-class Batch(NamedTuple):
-    """One minibatch, in buffers that the next one overwrites."""
-
-    X: Array | sp.csr_array  # (m, d + 1) with a last column of ones, or sparse (m, d)
-    y: NDArray[np.intp]  # (m,)
-    weight: Array  # (1 or k, m, 1), divided by the number of rows it is averaged over
-
-
 class Minibatches:
-    """One pass over a dataset at every iteration.
+    """One pass over a dataset at every iteration, in batches (X, y, weight).
+
+    X is (m, d + 1) with a last column of ones, or sparse (m, d); y (m,); weight (1 or
+    k, m, 1), divided by the number of rows that the loss is averaged over. The next
+    batch overwrites a dense X.
 
     Parameters
     ----------
@@ -55,15 +48,7 @@ class Minibatches:
         need this.
     """
 
-    def __init__(
-        self,
-        data: Dataset,
-        inputs: Inputs,
-        size: int,
-        rng: np.random.Generator | None,
-        *,
-        whole: bool = False,
-    ) -> None:
+    def __init__(self, data, inputs, size, rng, *, whole=False):
         n = len(data.rows)
         self.data = data
         self.inputs = inputs
@@ -79,19 +64,19 @@ class Minibatches:
             self._batch = np.ones((self.size, inputs.n_inputs + 1), inputs.dtype)
         self._ready = self._all_inputs()
 
-    def __len__(self) -> int:
+    def __len__(self):
         return math.ceil(len(self.data.rows) / self.size)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self):
         n = len(self.data.rows)
         order = np.arange(n) if self.rng is None else self.rng.permutation(n)
         y, weight = self.data.y[order], self._weight[:, order]
         for start in range(0, n, self.size):
             part = slice(start, min(start + self.size, n))
             share = 1 / (n if self.whole else part.stop - start)
-            yield Batch(self._gather(order[part]), y[part], weight[:, part] * share)
+            yield self._gather(order[part]), y[part], weight[:, part] * share
 
-    def _gather(self, positions: NDArray[np.intp]) -> Array | sp.csr_array:
+    def _gather(self, positions):
         """The network inputs of the rows at these positions of the dataset."""
         if self._sparse:
             if self._ready is not None:
@@ -104,7 +89,7 @@ class Minibatches:
             self._ready.take(positions, axis=0, out=batch, mode="clip")
         return batch
 
-    def _all_inputs(self) -> Array | sp.csr_array | None:
+    def _all_inputs(self):
         """The inputs of all rows if they are small; else each step computes its own."""
         X, rows = self.data.X, self.data.rows
         if self._sparse:
@@ -117,7 +102,7 @@ class Minibatches:
         self._write_inputs(rows, ready)
         return ready
 
-    def _write_inputs(self, rows: NDArray[np.intp], out: Array) -> None:
+    def _write_inputs(self, rows, out):
         """Write the network inputs of these rows of X, few at a time; not the ones."""
         some = len(self._raw)
         for start in range(0, len(rows), some):

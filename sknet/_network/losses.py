@@ -7,8 +7,6 @@ the gradient of the loss is ``p - target``, where the target is the label 0 or 1
 sigmoid output and a one-hot row for softmax outputs.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.special import expit, log_expit, log_softmax, logsumexp
@@ -24,14 +22,6 @@ def _is_safe(raw: Array) -> bool:
     return bool(raw.max() < SAFE_LOGIT and raw.min() > -SAFE_LOGIT)
 
 
-class SigmoidBuffers(NamedTuple):
-    """Memory for the losses of n rows."""
-
-    target: Array  # (n, 1)
-    total: Array  # (k, n, 1)
-    scratch: Array  # (k, n, 1)
-
-
 class SigmoidCrossEntropy:
     r"""Cross-entropy of two classes with one logit z and :math:`p = 1 / (1 + e^{-z})`.
 
@@ -42,12 +32,10 @@ class SigmoidCrossEntropy:
     n_outputs = 1
     n_classes = 2
 
-    def buffers(self, k: int, n: int, dtype: DTypeLike) -> SigmoidBuffers:
-        """Memory for ``loss_gradient``, reused at every step."""
-        shape = (k, n, 1)
-        return SigmoidBuffers(
-            np.empty((n, 1), dtype), np.empty(shape, dtype), np.empty(shape, dtype)
-        )
+    def buffers(self, k: int, n: int, dtype: DTypeLike) -> tuple[NDArray, ...]:
+        """Memory for ``loss_gradient``: target (n, 1), total and scratch (k, n, 1)."""
+        target, total = np.empty((n, 1), dtype), np.empty((k, n, 1), dtype)
+        return target, total, np.empty_like(total)
 
     def logits(self, log_proba: Array) -> Array:
         """Logits (n, 1) with these log-probabilities (n, 2)."""
@@ -63,7 +51,7 @@ class SigmoidCrossEntropy:
         y: NDArray[np.intp],
         weight: Array,
         gradient: Array,
-        buffers: SigmoidBuffers,
+        buffers: tuple[NDArray, ...],
     ) -> float:
         """Weighted sum of the losses; writes their gradient into ``gradient``.
 
@@ -106,17 +94,6 @@ class SigmoidCrossEntropy:
         return log_proba[:, 1] - log_proba[:, 0]
 
 
-class SoftmaxBuffers(NamedTuple):
-    """Memory for the losses of n rows, and views of it."""
-
-    first: NDArray[np.intp]  # (k, n) flat position of each row's first logit
-    label: NDArray[np.intp]  # (k, n) flat position of the logit of its label
-    label_values: Array  # (k, n, 1) what is at this position
-    total: Array  # (k, n, 1)
-    share: Array  # (k, n, 1)
-    ones: Array  # (o,)
-
-
 class SoftmaxCrossEntropy:
     r"""Cross-entropy of ``n_classes`` classes with a logit each.
 
@@ -127,16 +104,15 @@ class SoftmaxCrossEntropy:
     def __init__(self, n_classes: int) -> None:
         self.n_outputs = self.n_classes = n_classes
 
-    def buffers(self, k: int, n: int, dtype: DTypeLike) -> SoftmaxBuffers:
-        """Memory for ``loss_gradient``, reused at every step."""
-        return SoftmaxBuffers(
-            np.arange(0, k * n * self.n_outputs, self.n_outputs).reshape(k, n),
-            np.empty((k, n), np.intp),
-            np.empty((k, n, 1), dtype),
-            np.empty((k, n, 1), dtype),
-            np.empty((k, n, 1), dtype),
-            np.ones(self.n_outputs, dtype),
-        )
+    def buffers(self, k: int, n: int, dtype: DTypeLike) -> tuple[NDArray, ...]:
+        """Memory for ``loss_gradient``.
+
+        The flat positions (k, n) of each row's first logit and of its label's logit,
+        three arrays (k, n, 1), and ones (o,).
+        """
+        first = np.arange(0, k * n * self.n_outputs, self.n_outputs).reshape(k, n)
+        values = (np.empty((k, n, 1), dtype) for _ in range(3))
+        return first, np.empty_like(first), *values, np.ones(self.n_outputs, dtype)
 
     def logits(self, log_proba: Array) -> Array:
         """Logits (n, o) with these log-probabilities (n, o)."""
@@ -152,7 +128,7 @@ class SoftmaxCrossEntropy:
         y: NDArray[np.intp],
         weight: Array,
         gradient: Array,
-        buffers: SoftmaxBuffers,
+        buffers: tuple[NDArray, ...],
     ) -> float:
         """Weighted sum of the losses; writes their gradient into ``gradient``.
 

@@ -22,7 +22,7 @@ import scipy.sparse as sp
 from numpy.typing import DTypeLike, NDArray
 
 from sknet._network.activations import Activation, glorot_variance
-from sknet._network.losses import Loss, SigmoidBuffers, SoftmaxBuffers
+from sknet._network.losses import Loss
 
 Array = NDArray[np.floating]
 NetworkInputs: TypeAlias = "Array | sp.csr_array"
@@ -101,7 +101,7 @@ class Workspace(NamedTuple):
     d_raw: Array  # (k, n, o)
     keep: Array  # (n, 1, h) dropout mask
     ones: Array  # (n,)
-    loss_buffers: SigmoidBuffers | SoftmaxBuffers
+    loss_buffers: tuple[NDArray, ...]
 
 
 class TwoLayerNetwork:
@@ -168,10 +168,7 @@ class TwoLayerNetwork:
             b2[:, 0] = self.loss.logits(class_log_prior)
 
     def raw_prediction(
-        self,
-        X: NetworkInputs,
-        shift: Array | None = None,
-        member: int | None = None,
+        self, X: NetworkInputs, shift: Array | None = None, member: int | None = None
     ) -> Array:
         """Logits (k, n, o) of the inputs X (n, d), or (1, n, o) of one member.
 

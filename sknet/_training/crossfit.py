@@ -6,20 +6,9 @@ This gives an honest validation loss that costs no training data, and later the
 temperature of the probabilities.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
-
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 from scipy.optimize import brentq
-
-from sknet._data.inputs import Inputs
-from sknet._data.minibatches import Dataset
-from sknet._network.losses import Loss
-from sknet._network.network import TwoLayerNetwork
-
-Array = NDArray[np.floating]
 
 BLOCK_ELEMENTS = 1 << 18  # of inputs or hidden units at a time: 1 MB in float32
 MOST_NEWTON_STEPS = 20
@@ -28,13 +17,7 @@ LOWEST_FACTOR = 0.5  # of the temperature of the mean, over that of the members
 SMALLEST_LOSS = 1e-9  # of sharpness: less is rounding
 
 
-def raw_blocks(
-    network: TwoLayerNetwork,
-    inputs: Inputs,
-    X: NDArray | sp.csr_array,
-    rows: NDArray[np.intp] | None = None,
-    member: int | None = None,
-) -> Iterator[tuple[slice, Array]]:
+def raw_blocks(network, inputs, X, rows=None, member=None):
     """Pairs of a slice of the rows and their logits (k, m, o), or (1, m, o) of one.
 
     All rows of X if no ``rows`` are given. No copy of X is made.
@@ -49,7 +32,7 @@ def raw_blocks(
         yield part, network.raw_prediction(block, shift, member)
 
 
-def member_weights(weight: Array, fold: NDArray[np.intp], n_members: int) -> Array:
+def member_weights(weight, fold, n_members):
     """Weights (k, n) with mean 1 over the rows; zero in each member's own fold.
 
     A member that would be left without rows trains on all.
@@ -62,12 +45,12 @@ def member_weights(weight: Array, fold: NDArray[np.intp], n_members: int) -> Arr
 class ValidationLoss:
     """Weighted mean log-loss of the members' averaged probabilities on some rows."""
 
-    def __init__(self, network: TwoLayerNetwork, inputs: Inputs, data: Dataset) -> None:
+    def __init__(self, network, inputs, data):
         self.network = network
         self.inputs = inputs
         self.data = data
 
-    def __call__(self) -> float:
+    def __call__(self):
         """The loss of the network in its current state."""
         X, rows, y, (weight,) = self.data
         total = 0.0
@@ -78,58 +61,52 @@ class ValidationLoss:
         return total / float(weight.sum())
 
 
-class OutOfFold(NamedTuple):
-    """Rows with the member that judges each of them."""
-
-    data: Dataset  # (n_judged,) with the rows' own weights (1, n_judged)
-    member: NDArray[np.intp]  # (n_judged,)
-
-    @classmethod
-    def of(cls, data: Dataset, fold: NDArray[np.intp]) -> "OutOfFold":
-        """The rows that are in a fold."""
-        judged = np.flatnonzero(fold >= 0)
-        return cls(data.take(judged), fold[judged])
-
-    def raw_prediction(self, network: TwoLayerNetwork, inputs: Inputs) -> Array:
-        """Logits (n_judged, o) of each row by its own member."""
-        X, rows, *_ = self.data
-        raw = np.empty((len(rows), network.shape.n_outputs), network.params.dtype)
-        for j in range(network.shape.n_members):
-            own = np.flatnonzero(self.member == j)
-            for part, block in raw_blocks(network, inputs, X, rows[own], j):
-                raw[own[part]] = block[0]
-        return raw
-
-
 class OutOfFoldLoss:
     """Weighted mean out-of-fold log-loss, at the temperature that suits it best.
 
     An epoch is judged by what it can give after calibration. Overconfidence, which the
     temperature mends, must not stop training that still gains in accuracy (Berta,
     Holzmueller, Jordan and Bach 2025).
+
+    Parameters
+    ----------
+    network : TwoLayerNetwork
+    inputs : Inputs
+    data : Dataset
+        With the rows' own weights (1, n).
+    fold : ndarray of int of shape (n,)
+        The member that does not train on each row; negative for a row in no fold,
+        which is not judged.
     """
 
-    def __init__(
-        self, network: TwoLayerNetwork, inputs: Inputs, out_of_fold: OutOfFold
-    ) -> None:
+    def __init__(self, network, inputs, data, fold):
         self.network = network
         self.inputs = inputs
-        self.out_of_fold = out_of_fold
+        self.data = data.take(fold >= 0)
+        self.member = fold[fold >= 0]
         self.temperature = 1.0
 
-    def __call__(self) -> float:
+    def __call__(self):
         """The loss of the network in its current state."""
-        raw = self.out_of_fold.raw_prediction(self.network, self.inputs)
-        _, _, y, (weight,) = self.out_of_fold.data
+        _, _, y, (weight,) = self.data
         self.temperature, loss = fit_temperature(
-            self.network.loss, raw, y, weight, self.temperature
+            self.network.loss, self.raw_prediction(), y, weight, self.temperature
         )
         return loss
 
+    def raw_prediction(self):
+        """Logits (n_judged, o) of each row by its own member."""
+        X, rows, *_ = self.data
+        network = self.network
+        raw = np.empty((len(rows), network.shape.n_outputs), network.params.dtype)
+        for j in range(network.shape.n_members):
+            own = np.flatnonzero(self.member == j)
+            for part, block in raw_blocks(network, self.inputs, X, rows[own], j):
+                raw[own[part]] = block[0]
+        return raw
 
-def fit_temperature(
-    loss: Loss, raw: Array, y: NDArray[np.intp], weight: Array, start: float = 1.0
-) -> tuple[float, float]:
+
+def fit_temperature(loss, raw, y, weight, start=1.0):
     r"""Temperature T that minimizes the weighted mean log-loss of ``raw / T``.
 
     Temperature scaling (Guo et al. 2017) has one parameter, and the loss is convex in
@@ -184,9 +161,7 @@ def fit_temperature(
     return 1 / target, log_sum - target * label
 
 
-def temperature_of_mean(
-    network: TwoLayerNetwork, inputs: Inputs, data: Dataset, temperature: float
-) -> float:
+def temperature_of_mean(network, inputs, data, temperature):
     r"""Temperature for the members' mean, if ``temperature`` calibrates each alone.
 
     The mean of probabilities is less confident than they are, yet its error is smaller.
@@ -207,7 +182,7 @@ def temperature_of_mean(
     blocks = raw_blocks(network, inputs, data.X, rows)
     raw = np.concatenate([block for _, block in blocks], axis=1).astype(np.float64)
 
-    def _sharpness(logits: Array, temperature: float) -> float:
+    def _sharpness(logits, temperature):
         proba = network.loss.mean_proba(logits / temperature)
         return float(np.average((proba**2).sum(axis=1), weights=weight))
 

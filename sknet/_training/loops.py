@@ -5,19 +5,9 @@ parameters.
 """
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
-
-from sknet._data.minibatches import Minibatches
-from sknet._network.network import TwoLayerNetwork
-from sknet._training.monitor import Monitor
-from sknet._training.optimizers import Optimizer
-from sknet._training.schedules import Schedule
-
-Array = NDArray[np.floating]
 
 # Beyond it a float32 logit may overflow. Two such weights, the largest input (1e13) and
 # a sum over 1e5 products stay below 1e38.
@@ -26,15 +16,8 @@ MOST_RECOVERIES = 64  # halvings of the learning rate before training gives up
 
 
 def fit_stochastic(
-    network: TwoLayerNetwork,
-    batches: Minibatches,
-    optimizer: Optimizer,
-    schedule: Schedule,
-    monitor: Monitor,
-    *,
-    max_iter: int,
-    dropout_rng: np.random.Generator,
-) -> None:
+    network, batches, optimizer, schedule, monitor, max_iter, dropout_rng
+):
     """At most ``max_iter`` epochs of minibatch steps; the last weights stay in place.
 
     An epoch whose loss or weights are not finite is taken back and run again at half
@@ -69,19 +52,12 @@ def fit_stochastic(
             return
 
 
-def _are_plausible(params: Array) -> bool:
+def _are_plausible(params):
     """Whether all weights are finite and not huge."""
     return bool(params.max() < LARGEST_WEIGHT and params.min() > -LARGEST_WEIGHT)
 
 
-def fit_lbfgs(
-    network: TwoLayerNetwork,
-    batches: Minibatches,
-    monitor: Monitor,
-    *,
-    max_iter: int,
-    tol: float,
-) -> None:
+def fit_lbfgs(network, batches, monitor, max_iter, tol):
     """Minimize the objective of a lone member over all rows with SciPy's L-BFGS-B.
 
     ``batches`` must average over all rows (``whole=True``) and not shuffle. Training
@@ -92,7 +68,7 @@ def fit_lbfgs(
     # a single block stays in its buffers, so it is gathered once
     only = list(batches) if len(batches) == 1 else None
 
-    def _objective(theta: Array) -> tuple[float, Array]:
+    def _objective(theta):
         monitor.begin_epoch()  # only here does SciPy show that an iteration is to come
         network.params[:] = theta
         loss = 0.0
@@ -105,7 +81,7 @@ def fit_lbfgs(
         losses[:] = loss, loss + network.penalty()
         return losses[1], network.grads
 
-    def _loss_of(result: Any) -> float:
+    def _loss_of(result):
         """The objective without its penalty."""
         network.params[:] = result.x
         loss, objective = losses
@@ -113,7 +89,7 @@ def fit_lbfgs(
             loss if objective == result.fun else result.fun - network.penalty()
         )
 
-    def _end_iteration(intermediate_result: Any) -> None:
+    def _end_iteration(intermediate_result):
         if monitor.end_epoch(_loss_of(intermediate_result)):
             raise StopIteration
 

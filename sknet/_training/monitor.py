@@ -2,15 +2,9 @@
 
 import logging
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-
-from sknet._training.schedules import Schedule
-
-Array = NDArray[np.floating]
 
 # Patience is LATE_START times as long until an epoch is clearly better than the prior.
 CLEARLY_BETTER, LATE_START = 0.99, 3
@@ -30,7 +24,7 @@ logger = logging.getLogger("sknet")
 logger.setLevel(logging.INFO)
 
 
-def say(line: str) -> None:
+def say(line):
     """Write a line to the logger ``sknet``, or to stdout if logging is not set up."""
     if logger.hasHandlers():
         logger.info(line)
@@ -73,16 +67,16 @@ class Monitor:
 
     def __init__(
         self,
-        params: Array,
+        params,
         *,
-        validate: Callable[[], float] | None = None,
-        decides: bool = False,
-        patience: float = math.inf,
-        tol: float = 0.0,
-        prior_loss: float = math.inf,
-        schedule: Schedule | None = None,
-        verbose: int = 0,
-    ) -> None:
+        validate=None,
+        decides=False,
+        patience=math.inf,
+        tol=0.0,
+        prior_loss=math.inf,
+        schedule=None,
+        verbose=0,
+    ):
         self.params = params
         self.validate = validate
         self.decides = decides and validate is not None
@@ -91,10 +85,10 @@ class Monitor:
         self.prior_loss = prior_loss
         self.schedule = schedule
         self.verbose = verbose
-        self.on_begin: Callable[[], object] | None = None
-        self.on_end: Callable[[], bool] | None = None
-        self.loss_curve: list[float] = []
-        self.validation_loss_curve: list[float] = []
+        self.on_begin = None
+        self.on_end = None
+        self.loss_curve = []
+        self.validation_loss_curve = []
         self.best_loss = math.inf
         self.best_epoch = 0
         self.best_params = params.copy()
@@ -104,12 +98,12 @@ class Monitor:
         self._epochs_waited = 0
         self._last_epoch = math.inf  # known after a plateau
 
-    def begin_epoch(self) -> None:
+    def begin_epoch(self):
         """Tell that an epoch begins."""
         if self.on_begin is not None:
             self.on_begin()
 
-    def end_epoch(self, train_loss: float) -> bool:
+    def end_epoch(self, train_loss):
         """Record an epoch; True if training should stop."""
         watched, line = train_loss, f"training loss = {train_loss:.6f}"
         self.loss_curve.append(train_loss)
@@ -130,7 +124,7 @@ class Monitor:
             return True
         return stop
 
-    def _is_out_of_patience(self, watched: float) -> bool:
+    def _is_out_of_patience(self, watched):
         n_epochs = len(self.loss_curve)
         self._epochs_waited += 1
         if watched < self._mark - self.tol:
@@ -147,7 +141,7 @@ class Monitor:
         self.stop_reason = "no_improvement"
         return True
 
-    def say_why_it_stopped(self) -> None:
+    def say_why_it_stopped(self):
         """Write why training ended and which epoch is kept."""
         if self.verbose:
             say(
@@ -166,7 +160,7 @@ class History(NamedTuple):
     stop_reason: str
 
 
-def joint_history(monitors: list[Monitor]) -> History:
+def joint_history(monitors):
     """The history of members that were trained together or one after the other.
 
     The curves are means, in which a member that ended early keeps its last value. The
@@ -174,7 +168,7 @@ def joint_history(monitors: list[Monitor]) -> History:
     reason.
     """
 
-    def _mean_curve(curves: list[list[float]]) -> list[float]:
+    def _mean_curve(curves):
         longest = max(len(curve) for curve in curves)
         padded = [c + c[-1:] * (longest - len(c)) for c in curves if c]
         return np.mean(padded, axis=0).tolist() if padded else []

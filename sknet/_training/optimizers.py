@@ -1,36 +1,14 @@
 """Optimizers: one in-place step on one flat vector of parameters.
 
-``step(params, grads, rate)`` is all that training needs. ``state()`` and
-``load(state)`` carry what a later fit continues with, as plain arrays and numbers.
+``step(params, grads, rate)`` updates the parameters and ``reset()`` forgets all
+moments. ``state()`` and ``load(state)`` carry what a later fit continues with, as plain
+arrays and numbers. A new optimizer needs these four methods and ``n_steps``.
 """
 
-from typing import Any, Protocol
-
 import numpy as np
-from numpy.typing import NDArray
-
-Array = NDArray[np.floating]
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # the values of Kingma and Ba
 BLOCK = 32_768  # parameters updated at a time: their arrays stay in the cache
-
-
-class Optimizer(Protocol):
-    """What the training loop asks of an optimizer."""
-
-    n_steps: int
-
-    def step(self, params: Array, grads: Array, rate: float) -> None:
-        """Update ``params`` in place."""
-
-    def reset(self) -> None:
-        """Forget all moments, as before the first step."""
-
-    def state(self) -> dict[str, Any]:
-        """What a later run continues with."""
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Continue from ``state``."""
 
 
 class SGD:
@@ -42,13 +20,13 @@ class SGD:
     Momentum 0 is plain gradient descent.
     """
 
-    def __init__(self, params: Array, *, momentum: float) -> None:
+    def __init__(self, params, *, momentum):
         self.momentum = momentum
         self.n_steps = 0
         self._velocity = np.zeros_like(params)
         self._update = np.empty_like(params)
 
-    def step(self, params: Array, grads: Array, rate: float) -> None:
+    def step(self, params, grads, rate):
         """Update ``params`` in place."""
         self.n_steps += 1
         update, velocity = self._update, self._velocity
@@ -60,16 +38,16 @@ class SGD:
             np.multiply(velocity, self.momentum, out=update)
             params += update
 
-    def reset(self) -> None:
+    def reset(self):
         """Forget the velocity."""
         self.n_steps = 0
         self._velocity.fill(0)
 
-    def state(self) -> dict[str, Any]:
+    def state(self):
         """Step count and velocity."""
         return {"n_steps": self.n_steps, "velocity": self._velocity}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state):
         """Continue from ``state``."""
         self.n_steps = state["n_steps"]
         self._velocity[:] = state["velocity"]
@@ -89,9 +67,7 @@ class Adam:
     of the step contains.
     """
 
-    def __init__(
-        self, params: Array, *, alpha: float = 0.0, n_decayed: int = 0
-    ) -> None:
+    def __init__(self, params, *, alpha=0.0, n_decayed=0):
         self.alpha = alpha
         self.n_decayed = n_decayed if alpha else 0
         self.n_steps = 0
@@ -99,7 +75,7 @@ class Adam:
         self._v = np.zeros_like(params)
         self._scratch = np.empty_like(params, shape=min(BLOCK, params.size))
 
-    def step(self, params: Array, grads: Array, rate: float) -> None:
+    def step(self, params, grads, rate):
         """Update ``params`` in place."""
         self.n_steps += 1
         t = self.n_steps
@@ -126,17 +102,17 @@ class Adam:
                 theta[: self.n_decayed - start] *= keep
             theta -= scratch
 
-    def reset(self) -> None:
+    def reset(self):
         """Forget both moments."""
         self.n_steps = 0
         self._m.fill(0)
         self._v.fill(0)
 
-    def state(self) -> dict[str, Any]:
+    def state(self):
         """Step count and moments."""
         return {"n_steps": self.n_steps, "m": self._m, "v": self._v}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state):
         """Continue from ``state``."""
         self.n_steps = state["n_steps"]
         self._m[:] = state["m"]
@@ -164,16 +140,7 @@ class ScalingLayerAdam:
         As for ``Adam``.
     """
 
-    def __init__(
-        self,
-        params: Array,
-        start: int,
-        n_scales: int,
-        n_hidden: int,
-        *,
-        alpha: float = 0.0,
-        n_decayed: int = 0,
-    ) -> None:
+    def __init__(self, params, start, n_scales, n_hidden, *, alpha=0.0, n_decayed=0):
         n = params.size
         self._params = params
         self._first = slice(start, start + n_scales * n_hidden)
@@ -186,11 +153,11 @@ class ScalingLayerAdam:
         self._ones = np.ones_like(params, shape=n_hidden)
 
     @property
-    def n_steps(self) -> int:
+    def n_steps(self):
         """Steps since the last reset."""
         return self._adam.n_steps
 
-    def step(self, params: Array, grads: Array, rate: float) -> None:
+    def step(self, params, grads, rate):
         """Update ``params`` in place."""
         n, V, s = params.size, self._V, self._s[:, np.newaxis]
         dW1 = grads[self._first].reshape(V.shape)
@@ -203,18 +170,18 @@ class ScalingLayerAdam:
         params[:] = self._latent[:n]
         np.multiply(V, s, out=params[self._first].reshape(V.shape))
 
-    def reset(self) -> None:
+    def reset(self):
         """Forget both moments; the scales move into V."""
         n = self._params.size
         self._latent[:n] = self._params
         self._latent[n:] = 1
         self._adam.reset()
 
-    def state(self) -> dict[str, Any]:
+    def state(self):
         """Step count, moments, V and s."""
         return {**self._adam.state(), "latent": self._latent}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state):
         """Continue from ``state``."""
         self._adam.load(state)
         self._latent[:] = state["latent"]

@@ -1,30 +1,23 @@
-"""Schedules: from the number of a step, counted from 0, to its learning rate."""
+"""Schedules: from the number of a step, counted from 0, to its learning rate.
+
+A schedule is called with a step. Its method ``lower(best_epoch)`` reacts to a plateau
+and returns for how many more epochs training goes on.
+"""
 
 import math
-from typing import Protocol
-
-
-class Schedule(Protocol):
-    """What the training loop and the monitor ask of a schedule."""
-
-    def __call__(self, step: int) -> float:
-        """Learning rate of a step."""
-
-    def lower(self, best_epoch: int) -> int:
-        """React to a plateau; returns for how many more epochs training goes on."""
 
 
 class Constant:
     """The same rate at every step."""
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate):
         self.rate = rate
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step):
         """Learning rate of a step."""
         return self.rate
 
-    def lower(self, best_epoch: int) -> int:
+    def lower(self, best_epoch):
         """A plateau ends training."""
         return 0
 
@@ -42,7 +35,7 @@ class WarmupCosine:
     landing = 0.5  # epochs to zero after a plateau, per epoch up to the best one
     shortest_landing = 2
 
-    def __init__(self, rate: float, n_epochs: int, steps_per_epoch: int = 1) -> None:
+    def __init__(self, rate, n_epochs, steps_per_epoch=1):
         self.rate = rate
         self.n_steps = n_steps = n_epochs * steps_per_epoch
         self.steps_per_epoch = steps_per_epoch
@@ -53,7 +46,7 @@ class WarmupCosine:
         self._landing = False
         self._last_step = -1
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step):
         """Learning rate of a step."""
         self._last_step = step
         if step < min(self.n_warmup, self._start):
@@ -62,7 +55,7 @@ class WarmupCosine:
         done = (step - self._start + 1) / (self._stop - self._start + 1)
         return self._top * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
-    def lower(self, best_epoch: int) -> int:
+    def lower(self, best_epoch):
         """Let the rate fall to zero; a second plateau ends training."""
         here = self._last_step
         if self._landing:
