@@ -23,6 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 import sknet
 from sknet import _checks
 from sknet._callbacks import CallbackSupportMixin, Task
+from sknet._data.table import Table
 from sknet._fit import Model, fit
 from sknet._plan import ACTIVATIONS, State
 from sknet._training.crossfit import raw_blocks
@@ -131,6 +132,10 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     class_weight : dict, 'balanced' or None, default=None
         Factors ``{label: weight}`` for the sample weights. 'balanced' gives all classes
         the same total weight.
+    categorical_features : 'from_dtype', array-like or None, default='from_dtype'
+        Columns of categories: those of a frame that are categories or strings, or the
+        given names, indices or mask, or none. Each level is an input of its own, rare
+        levels share one, and levels that were not seen in `fit` are zeros.
 
     Attributes
     ----------
@@ -240,6 +245,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "n_knots": [StrOptions({"auto"}), Options(Integral, {0, 1})],
         "dtype": [StrOptions({"float32", "float64"})],
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
     }
 
     def __init__(
@@ -269,6 +275,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         n_knots="auto",
         dtype="float32",
         class_weight=None,
+        categorical_features="from_dtype",
     ):
         self.hidden_layer_size = hidden_layer_size
         self.n_estimators = n_estimators
@@ -294,6 +301,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.n_knots = n_knots
         self.dtype = dtype
         self.class_weight = class_weight
+        self.categorical_features = categorical_features
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -302,6 +310,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         y,
         sample_weight=None,
         *,
+        groups=None,
         X_val=None,
         y_val=None,
         sample_weight_val=None,
@@ -310,14 +319,21 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Any real dtype and memory layout. Arrays and CSR matrices are not copied.
+        X : {data frame, array-like, sparse matrix} of shape (n_samples, n_features)
+            Numbers, with NaN for missing values. A frame of pandas, polars or pyarrow
+            may have columns of categories and strings, see `categorical_features`.
+            Arrays and CSR matrices are not copied.
 
         y : array-like of shape (n_samples,)
             Labels: strings, bools, integers, dates or floats without a fraction.
 
         sample_weight : array-like of shape (n_samples,), default=None
             How often each row counts. Their common scale does not matter.
+
+        groups : array-like of shape (n_samples,), default=None
+            The patient, user or other subject of each row. Rows of one group are left
+            out of training together, so that early stopping, `temperature_` and
+            `oof_proba_` are those of new subjects.
 
         X_val, y_val : array-like, default=None
             A validation set, used for early stopping instead of rows left out.
@@ -350,11 +366,12 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 X,
                 y,
                 sample_weight,
+                groups=groups,
                 classes=None if previous is None else self.classes_,
                 reset=previous is None,
             )
             validation = _checks.check_validation_set(
-                self, rows.classes, X_val, y_val, sample_weight_val
+                self, rows, X_val, y_val, sample_weight_val
             )
             begin_task = partial(Task.of_fit, self, "fit", X, y, sample_weight)
             interruption = self._train(rows, validation, previous, begin_task)
@@ -362,7 +379,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     @available_if(_trains_in_batches)
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(self, X, y, classes=None, sample_weight=None, *, groups=None):
         """Train for exactly one pass over a batch of rows.
 
         There is no early stopping and `temperature_` is 1. The learning rate is
@@ -384,6 +401,9 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         sample_weight : array-like of shape (n_samples,), default=None
             How often each row counts.
 
+        groups : None
+            Not supported: no rows are left out.
+
         Returns
         -------
         self : TwoLayerClassifier
@@ -395,6 +415,11 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             If `classes` is missing at first or changed later, or a label is not in it;
             if no row has positive weight.
         """
+        if groups is not None:
+            raise ValueError(
+                "partial_fit leaves no rows out, so it takes no groups. Use fit, or "
+                "pass groups=None."
+            )
         self._validate_params()  # which _fit_context leaves out of later calls
         with self._kept_if_it_fails():
             previous = self._previous()
@@ -493,6 +518,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
         return tags
 
     def __sklearn_is_fitted__(self):
@@ -509,6 +535,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 "network": (tuple(network.shape), network.params),
             }
             state["_state"] = vars(self._state)
+            state["_table"] = vars(self._table)
         return state
 
     def __setstate__(self, state):
@@ -533,6 +560,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if "_model" in state:
             state["_model"] = Model.restored(state["_model"], len(state["classes_"]))
             state["_state"] = State(**state["_state"])
+            state["_table"] = Table(**state["_table"])
         super().__setstate__(state)
 
     def _validate_params(self):

@@ -15,7 +15,7 @@ import threadpoolctl
 from sklearn.exceptions import ConvergenceWarning
 
 from sknet._checks import warn
-from sknet._data.folds import fold_of_rows
+from sknet._data.folds import EVERY_FOLD, NO_FOLD, fold_of_rows
 from sknet._data.inputs import Inputs
 from sknet._data.minibatches import Minibatches
 from sknet._data.weighted import row_hash
@@ -107,7 +107,7 @@ def fit(settings, rows, validation, previous, begin_task, *, stream=False):
             task, training = train(plan, begin_task)
             attributes = fitted_attributes(plan, training)
             if settings.store_oof_proba and plan.fold is not None:
-                attributes["oof_proba_"] = _out_of_fold_proba(plan, training, rows.X)
+                attributes["oof_proba_"] = _out_of_fold_proba(plan, training, rows)
     if training.interruption is None:
         _warn_if_in_trouble(plan, training)
         if settings.store_oof_proba and plan.fold is None and not stream:
@@ -348,9 +348,9 @@ def fitted_attributes(plan, training):
         "dropout_": dropout,
         "batch_size_": plan.batch_size,
         "n_knots_": inputs.n_knots,
-        "mean_": inputs.mean,
-        "scale_": inputs.scale,
-        "split_columns_": inputs.split,
+        "mean_": _by_column(inputs, inputs.mean),
+        "scale_": _by_column(inputs, inputs.scale),
+        "split_columns_": inputs.numeric[inputs.split],
         "oof_proba_": None,
         "_model": Model(
             inputs, plan.network(params), settings.activation, training.mean_temperature
@@ -359,24 +359,33 @@ def fitted_attributes(plan, training):
     }
 
 
-def _out_of_fold_proba(plan, training, X):
+def _by_column(inputs, values):
+    """Values of the columns of numbers (n_features,), NaN for categories."""
+    if values is None:
+        return None
+    by_column = np.full(len(inputs.numeric) + len(inputs.n_levels), np.nan)
+    by_column[inputs.numeric] = values
+    return by_column
+
+
+def _out_of_fold_proba(plan, training, rows):
     """Probabilities (n_samples, n_classes) by the member that never saw each row.
 
-    NaN for a row that all members trained on (fold -1); the members' mean, at its own
-    temperature, for one that none did (fold -2).
+    NaN for a row that all members trained on. The members' mean, at its own
+    temperature, for a row that none did, or that each left out a share of.
     """
     network = plan.network(training.params.astype(plan.output_dtype))
     inputs, loss = plan.inputs.with_dtype(plan.output_dtype), plan.loss
-    every = np.arange(X.shape[0])
-    known_hashes = row_hash(X, plan.data.rows)
-    fold = fold_of_rows(known_hashes, plan.fold, row_hash(X, every))
+    X, group, every = rows.X, rows.group, np.arange(len(rows.y))
+    known_hashes = row_hash(X, plan.data.rows, group)
+    fold = fold_of_rows(known_hashes, plan.fold, row_hash(X, every, group))
     proba = np.empty((len(every), loss.n_classes), plan.output_dtype)
     for part, raw in raw_blocks(network, inputs, X):
         row_fold = fold[part]
         own = raw[np.maximum(row_fold, 0), np.arange(len(row_fold))]
         block = loss.mean_proba(own[np.newaxis] / training.temperature)
-        block[row_fold == -1] = np.nan
-        unseen = row_fold == -2
+        block[row_fold == NO_FOLD] = np.nan
+        unseen = row_fold <= EVERY_FOLD
         if unseen.any():
             block[unseen] = loss.mean_proba(raw[:, unseen] / training.mean_temperature)
         proba[part] = block

@@ -120,11 +120,11 @@ class Plan:
         params = np.empty(self.shape.n_params, dtype)
         network = self.network(params)
         network.start(generator(self.state.seed, "init"), self._class_log_prior())
-        constant = self.inputs.constant
+        constant = self.inputs.constant_inputs
         # A constant column says nothing about a row in which it is not. A stream may
         # still bring another value, and then it learns, unless all were constant.
         if not (self.stream and constant.all()):
-            network.layers.W1[: len(constant)][constant] = 0
+            network.layers.W1[constant] = 0
         return params
 
     def _class_log_prior(self):
@@ -155,12 +155,13 @@ class Plan:
 
 def prepare(settings, rows, validation, previous, stream):
     """Weigh, split and scale the rows; choose what is "auto"."""
-    X, y, _, classes = rows
+    X, classes = rows.X, rows.classes
     state = None if previous is None else previous["_state"]
     seed = _seed(settings.random_state) if state is None else state.seed
     batches_before = state if stream else None
 
     distinct, class_counts, factor = _weigh(settings, rows, batches_before)
+    sample_weight = distinct.weight / factor[rows.y[distinct.rows]]
     variant = _variant(settings, previous, len(distinct.rows), X.shape[1])
 
     held_out, fold, split = None, None, 0
@@ -169,13 +170,15 @@ def prepare(settings, rows, validation, previous, stream):
         stops_early = variant.n_estimators > 1 or validation is not None
     stops_early = stops_early and not stream
     if stops_early and validation is None:
-        left_out, split = _leave_out(settings, variant, y, distinct, state, seed)
+        left_out, split = _leave_out(
+            settings, variant, rows, distinct, sample_weight, state, seed
+        )
         if split and variant.n_estimators > 1:
             fold = left_out
         elif split:
             held_out, distinct = distinct.take(left_out), distinct.take(~left_out)
 
-    inputs = _inputs(settings, previous, X)
+    inputs = _inputs(settings, previous, rows)
     if stream or previous is None:
         inputs.partial_fit(X, distinct.rows, distinct.weight)
 
@@ -230,8 +233,8 @@ def _weigh(settings, rows, batches_before):
     Rows that come to weight zero are dropped. The sums, which "balanced" class weights
     need, include those of the batches before.
     """
-    X, y, sample_weight, classes = rows
-    distinct = distinct_rows(X, y, sample_weight)
+    X, y, sample_weight, classes = rows[:4]
+    distinct = distinct_rows(X, y, sample_weight, rows.group)
     y = y[distinct.rows]
     counts = np.bincount(y, distinct.weight, minlength=len(classes))
     if batches_before is not None:
@@ -277,13 +280,30 @@ def _variant(settings, previous, n, d):
     return Variant(k, h, dropout)
 
 
-def _leave_out(settings, variant, y, distinct, state, seed):
+def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
     """Folds or held-out rows (n,), and a number that names this split; 0 if none."""
-    y, group = y[distinct.rows], group_by_hash(distinct.hashes)
-    rng, k = generator(seed, "split"), variant.n_estimators
-    asked = settings.early_stopping is True
+    y, rng, k = rows.y[distinct.rows], generator(seed, "split"), variant.n_estimators
+    asked, heavy = settings.early_stopping is True, None
+    if rows.group is None:
+        group = group_by_hash(distinct.hashes)
+        # an x that fills a fold or more by its sample weight alone
+        weight = np.bincount(group, sample_weight)
+        heavy = weight >= k * weight.mean()
+    else:
+        group = np.unique(rows.group[distinct.rows], return_inverse=True)[1]
+        n_groups = group.max() + 1
+        if n_groups < max(k, 2):
+            warn(
+                f"groups has {n_groups} groups for n_estimators={k} members. "
+                + (
+                    "No rows are left out."
+                    if n_groups < 2
+                    else "There are as many folds."
+                )
+            )
+        asked = True
     if k > 1:
-        left_out = deal_folds(y, group, k, rng)
+        left_out = deal_folds(y, group, k, rng, heavy)
         # "auto" wants rows in every fold; True takes the folds that there are
         possible = left_out.max() >= (0 if asked else k - 1)
     else:
@@ -297,7 +317,7 @@ def _leave_out(settings, variant, y, distinct, state, seed):
                 "without a validation set."
             )
         return left_out, 0
-    split = int((distinct.hashes * (left_out + 3).astype(np.uint64)).sum()) or 1
+    split = int((distinct.hashes * (left_out + 4).astype(np.uint64)).sum()) or 1
     if state is not None and state.split != split:
         warn(
             "The weights that warm_start continues were trained on rows that would be "
@@ -308,11 +328,12 @@ def _leave_out(settings, variant, y, distinct, state, seed):
     return left_out, split
 
 
-def _inputs(settings, previous, X):
+def _inputs(settings, previous, rows):
     """New inputs, or those of the fit that is continued."""
-    dtype = np.float64 if settings.solver == "lbfgs" else settings.dtype
+    X, dtype = rows.X, np.float64 if settings.solver == "lbfgs" else settings.dtype
+    standardize, n_knots = settings.standardize, settings.n_knots
     if previous is None:
-        return Inputs(X.shape[1], settings.standardize, settings.n_knots, dtype)
+        return Inputs(X.shape[1], standardize, n_knots, dtype, rows.n_levels)
     sparse = previous["_state"].sparse
     if settings.standardize and sparse != sp.issparse(X):
         raise ValueError(
@@ -332,7 +353,7 @@ def _dataset(rows, distinct, mean_weight):
 
 def _given_validation(validation, factor):
     """The rows of a given validation set, weighted as the training rows are."""
-    X, y, weight, _ = validation
+    X, y, weight = validation[:3]
     weight = weight * factor[y]
     if not weight.any():
         raise ValueError("class_weight gives every row of y_val the weight zero.")

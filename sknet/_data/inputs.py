@@ -25,6 +25,8 @@ from sknet._data.weighted import float_blocks, weighted_quantiles
 
 SQUASH = 5.0  # the bound c above
 HALF_GAP = 0.4  # a above: half the mean absolute deviation of a normal distribution
+RARE = 3  # times the mean weight: levels with less share one input
+MOST_LEVELS = 64  # of a column of categories that have an input
 MOST_SPLIT_COLUMNS = 128  # more are pixels or the like, and no single one says much
 FENCE = 1000  # interquartile ranges beyond which a value is no measurement
 ROWS_FOR_FENCE = 1024  # distinct rows that the quartiles are taken from
@@ -40,41 +42,82 @@ def working_dtype(dtype):
 class Inputs:
     """The map from rows of X to network inputs of one dtype.
 
-    The inputs are one for each column, which is the upper part of a split column, and
-    after them the lower parts of the split columns.
+    The inputs are, in this order, one for each column of numbers, which is the upper
+    part of a split column; the lower parts of the split columns; one for each column of
+    numbers with gaps, which is 1 where the value is missing; and those of the levels of
+    the categories, which are 1 where a row has the level. The last two are centred.
 
     Parameters
     ----------
     n_features : int
     standardize : bool
-        False leaves X as it is, but for the cast.
+        False leaves columns of numbers as they are, but for the cast.
     n_knots : {'auto', 0, 1}
         Whether columns of more than two values are split at their mean. 'auto' splits
         up to 128 such columns.
     dtype : dtype
         Of the network inputs.
+    n_levels : dict of int to int
+        The number of levels of each column of categories, whose values are codes.
     """
 
-    def __init__(self, n_features, standardize, n_knots, dtype):
-        self.n_features = n_features
+    def __init__(self, n_features, standardize, n_knots, dtype, n_levels):
+        numeric = [j for j in range(n_features) if j not in n_levels]
+        self.numeric = np.array(numeric, np.intp)
+        self.n_levels = n_levels
         self.standardize = standardize
         self.n_knots = n_knots if standardize else 0
         self.dtype = np.dtype(dtype)
         self.centred = standardize
-        self.split = np.empty(0, np.intp)  # the columns that enter twice
-        self.mean = None
-        self.scale = None
-        self.constant = np.zeros(n_features, dtype=bool)
+        # of the columns of numbers: what to subtract and to divide by, and which are
+        # constant; those that enter twice and those with gaps, by position
+        self.mean = self.scale = None
+        self.constant = np.zeros(len(numeric), dtype=bool)
+        self.split = self.gaps = np.empty(0, np.intp)
+        # the input of each level of a column of categories, the last one for a gap; -1
+        # for none; and the weighted share of rows in which an indicator is 1
+        self.level_inputs = {}
+        self.share = np.empty(0)
         # what partial_fit continues with
-        self._moments = None
-        self._fence = None
-        self._low = np.full(n_features, np.inf)
-        self._high = np.full(n_features, -np.inf)
+        self._weight, self._moments, self._fence = 0.0, None, None
+        self._low = np.full(len(numeric), np.inf)
+        self._high = np.full(len(numeric), -np.inf)
 
     @property
     def n_inputs(self):
         """Inputs of the network."""
-        return self.n_features + len(self.split)
+        return len(self.numeric) + len(self.split) + len(self.share)
+
+    @property
+    def constant_inputs(self):
+        """Whether each input (n_inputs,) had one value only in training."""
+        share = self.share
+        parts = self.constant, self.constant[self.split], (share == 0) | (share == 1)
+        return np.concatenate(parts)
+
+    def names(self, columns, levels):
+        """Names (n_inputs,) of the inputs.
+
+        Parameters
+        ----------
+        columns : list of str
+            Names of the columns of X.
+        levels : dict of int to list of str
+            Names of the levels of the columns of categories.
+        """
+        numeric = [columns[j] for j in self.numeric]
+        lower = [f"{numeric[j]} (lower)" for j in self.split]
+        gaps = [f"{numeric[j]} missing" for j in self.gaps]
+        for j in self.split:
+            numeric[j] = f"{numeric[j]} (upper)"
+        indicators = [""] * (len(self.share) - len(gaps))
+        for j, places in self.level_inputs.items():
+            for level, place in zip([*levels[j], "missing"], places, strict=True):
+                if place >= 0:
+                    shared = (places == place).sum() > 1
+                    name = f"{columns[j]}={'(rare)' if shared else level}"
+                    indicators[place - len(gaps)] = name
+        return [*numeric, *lower, *gaps, *indicators]
 
     def with_dtype(self, dtype):
         """The same inputs in another dtype."""
@@ -85,8 +128,9 @@ class Inputs:
     def partial_fit(self, X, rows, weight):
         """Learn the columns' statistics, or add the rows to those of earlier calls.
 
-        The first call decides which columns are split and where the fences lie. Values
-        beyond a fence count neither for the mean nor for the standard deviation.
+        The first call decides which columns are split, which gaps and levels have an
+        input, and where the fences lie. Values beyond a fence count neither for the
+        mean nor for the standard deviation.
 
         Parameters
         ----------
@@ -95,29 +139,98 @@ class Inputs:
             Distinct rows of X in the order of their hashes.
         weight : ndarray of shape (n,)
         """
-        if not self.standardize:
-            return self
-        first = self._moments is None
+        first, total = self._weight == 0, float(weight.sum())
         if first:
-            self.centred = not sp.issparse(X)
-            self._fence = _fence(X, rows, weight) if self.centred else None
+            self.centred = self.standardize and not sp.issparse(X)
+            self._choose_indicators(X, rows, weight)
+        if len(self.share):
+            share = self._indicator_share(X, rows, weight)
+            self.share = self.share + (share - self.share) * total / (
+                total + self._weight
+            )
+        self._weight += total
+        if self.standardize and len(self.numeric):
+            self._learn_scale(X, rows, weight, first)
+        return self
+
+    def _choose_indicators(self, X, rows, weight):
+        """Which gaps and which levels have an input.
+
+        Rare levels share one: a weight on a level that occurs once or twice is noise.
+        Of very many levels the most frequent ones have an input.
+        """
+        if sp.issparse(X):
+            return
+        missing = np.zeros(X.shape[1], dtype=bool)
+        present = np.zeros(X.shape[1], dtype=bool)
+        counts = {j: np.zeros(n + 1) for j, n in self.n_levels.items()}
+        for part, block in float_blocks(X, rows):
+            gaps = np.isnan(block)
+            missing |= gaps.any(axis=0)
+            present |= ~gaps.all(axis=0)
+            for j, count in counts.items():
+                codes = np.where(gaps[:, j], len(count) - 1, block[:, j]).astype(int)
+                np.add.at(count, codes, weight[part])
+        self.gaps = np.flatnonzero((missing & present)[self.numeric])
+        n_indicators = len(self.gaps)
+        for j, count in counts.items():
+            count = count / weight.mean()
+            places = np.full(len(count), -1)
+            frequent = np.argsort(-count, kind="stable")[:MOST_LEVELS]
+            frequent = np.sort(frequent[count[frequent] >= RARE])
+            places[frequent] = n_indicators + np.arange(len(frequent))
+            n_indicators += len(frequent)
+            rest = (count > 0) & (places < 0)
+            if count[rest].sum() >= RARE:
+                places[rest] = n_indicators
+                n_indicators += 1
+            self.level_inputs[j] = places
+        self.share = np.zeros(n_indicators)
+
+    def _indicator_share(self, X, rows, weight):
+        """Weighted share of the rows in which each indicator is 1."""
+        total = np.zeros(len(self.share))
+        for part, block in float_blocks(X, rows):
+            indicators = np.zeros((len(block), len(total)))
+            self._indicate(block, indicators)
+            total += weight[part] @ indicators
+        return total / weight.sum()
+
+    def _indicate(self, raw, out):
+        """Write 1 into the indicators (n, n_indicators) of these rows of X."""
+        if len(self.gaps):
+            out[:, : len(self.gaps)] = np.isnan(raw[:, self.numeric[self.gaps]])
+        for j, places in self.level_inputs.items():
+            codes = raw[:, j]
+            # a gap is the last one, and so would be -1, a level that was not seen
+            place = places[np.where(codes >= 0, codes, -1).astype(np.intp)]
+            place = np.where(codes == -1, -1, place)
+            seen = np.flatnonzero(place >= 0)
+            out[seen, place[seen]] = 1
+
+    def _learn_scale(self, X, rows, weight, first):
+        """The mean and standard deviation of the columns of numbers."""
+        if first and self.centred:
+            some = rows[:ROWS_FOR_FENCE]
+            values = X[some][:, self.numeric].astype(np.float64)
+            self._fence = _fence(values, weight[: len(some)])
         scaler = StandardScaler(with_mean=self.centred)
         if not first:
             scaler.mean_, scaler.var_, scaler.n_samples_seen_ = self._moments
             scaler.scale_ = None  # StandardScaler then continues
         for part, block in float_blocks(X, rows):
             if self.centred:
+                block = block[:, self.numeric]
                 low, high = self._fence
                 block[(block < low) | (block > high)] = np.nan
                 smallest, largest = np.fmin.reduce(block), np.fmax.reduce(block)
             else:
-                smallest, largest = min_max_axis(block, axis=0)
+                smallest, largest = min_max_axis(block, axis=0, ignore_nan=True)
             self._low = np.fmin(self._low, smallest)
             self._high = np.fmax(self._high, largest)
             scaler.partial_fit(block, sample_weight=weight[part])
         self._moments = scaler.mean_, scaler.var_, scaler.n_samples_seen_
         self._set_scale(scaler.mean_, scaler.var_, first)
-        return self
 
     def _set_scale(self, mean, variance, first):
         """What to subtract and to divide by; on the first call, what to split.
@@ -125,23 +238,24 @@ class Inputs:
         A column of two values, such as a one-hot one, is divided by their distance. The
         standard deviation of a rare level is small, and dividing by it would make a
         level louder the rarer it is. The variance of a column in [low, high] with this
-        mean is largest if it has two values (Bhatia and Davis 2000).
+        mean is largest if it has two values (Bhatia and Davis 2000). A column without a
+        value is constant.
         """
         low, high = self._low, self._high
-        self.constant = low == high
+        empty = low > high
+        self.constant = (low == high) | empty
+        mean = np.where(empty, 0.0, np.where(self.constant, low, mean))
         largest = (high - mean) * (mean - low)
         two_valued = np.isclose(variance, largest) | self.constant
-        self.mean = np.where(self.constant, low, mean) if self.centred else mean * 0
+        self.mean = mean if self.centred else np.zeros_like(mean)
         scale = np.where(two_valued, high - low, np.sqrt(variance))
         self.scale = np.where(self.constant | ~(scale > 0), 1.0, scale)
-        if first and self.centred:
+        if first:
             columns = np.flatnonzero(~two_valued)
-            many = len(columns) > MOST_SPLIT_COLUMNS
-            if self.n_knots == "auto":
-                self.n_knots = 0 if many else 1
+            if self.n_knots == "auto" or not self.centred:
+                splits = self.centred and len(columns) <= MOST_SPLIT_COLUMNS
+                self.n_knots = int(splits)
             self.split = columns if self.n_knots else self.split
-        elif first:
-            self.n_knots = 0
 
     def take(self, X, rows):
         """Inputs for some rows of X in new memory, and the row to add if sparse."""
@@ -158,22 +272,34 @@ class Inputs:
         ``raw`` is a copy of rows of X in X's own dtype. ``scratch`` has the shape and
         dtype of ``out`` (n, n_inputs). All but ``out`` are C-contiguous.
         """
-        if self.mean is None:
-            np.copyto(out, raw, casting="same_kind")
-            np.clip(out, -RAW_LIMIT, RAW_LIMIT, out=out)
-            return
+        n_indicators = len(self.share)
+        if n_indicators:
+            indicators = out[:, self.n_inputs - n_indicators :]
+            indicators.fill(0)
+            self._indicate(raw, indicators)
+            indicators -= self.share.astype(self.dtype)
+        if self.level_inputs:
+            raw = raw[:, self.numeric]
         n, d = raw.shape
+        if self.mean is None:
+            z = out[:, :d]
+            np.copyto(z, raw, casting="same_kind")
+            np.clip(z, -RAW_LIMIT, RAW_LIMIT, out=z)
+            _fill_gaps(z)
+            return
         work = working_dtype(raw.dtype)
         mean, factor = self.constants(work)
         centred = raw if raw.dtype == work else np.empty(raw.shape, work)
         np.subtract(raw, mean, out=centred)
         centred *= factor
-        z = out
+        z = out[:, :d]
         if len(self.split):
             z = scratch.reshape(-1)[: n * d].reshape(n, d)
         np.clip(centred, -LIMIT, LIMIT, out=z, casting="same_kind")
+        _fill_gaps(z)
         if len(self.split):
-            lower = np.minimum(z[:, self.split], 0, out=out[:, d:])
+            lower = out[:, d : d + len(self.split)]
+            np.minimum(z[:, self.split], 0, out=lower)
             lower += self.dtype.type(HALF_GAP)
             lowest, gap = self.upper_constants()
             np.maximum(z, lowest, out=out[:, :d])
@@ -185,17 +311,20 @@ class Inputs:
 
         A model that was fitted on sparse X needs no addition. One that was fitted on
         dense X centres: an absent 0 becomes the same value everywhere in its column,
-        which is the row to add, and stored values are given relative to it.
+        which is the row to add, and stored values are given relative to it. A gap is
+        the mean of its column.
         """
         if self.mean is None:
             values = np.clip(X.data.astype(self.dtype), -RAW_LIMIT, RAW_LIMIT)
+            _fill_gaps(values)
             return _with_data(X, values), None
         mean, factor = self.constants(working_dtype(X.dtype))
         if not self.centred:
             z = np.clip(X.data * factor[X.indices], -LIMIT, LIMIT).astype(self.dtype)
+            _fill_gaps(z)
             self._squash(z, np.empty_like(z))
             return _with_data(X, z), None
-        columns = np.arange(self.n_features)
+        columns = np.arange(len(self.numeric))
         zero = np.zeros(1, working_dtype(X.dtype))
         parts, shift = [], []
         for half in (self._upper, self._lower):
@@ -204,12 +333,19 @@ class Inputs:
             parts.append(_with_data(X, values - absent[X.indices]))
             shift.append(absent)
         parts[1], shift[1] = parts[1][:, self.split], shift[1][self.split]
+        if len(self.gaps):
+            ends = np.stack([-self.share, 1 - self.share]).astype(self.dtype)
+            self._squash(ends, np.empty_like(ends))
+            gaps = _with_data(X, np.isnan(X.data).astype(self.dtype))[:, self.gaps]
+            parts.append(sp.csr_array(gaps.multiply(ends[1] - ends[0])))
+            shift.append(ends[0])
         return sp.csr_array(sp.hstack(parts, format="csr")), np.concatenate(shift)
 
     def _upper(self, z, columns):
         """The inputs of these columns: their upper part if they are split."""
         lowest, gap = self.upper_constants()
         z = np.clip(z, -LIMIT, LIMIT).astype(self.dtype)
+        _fill_gaps(z)
         z = np.maximum(z, lowest[columns]) - gap[columns]
         self._squash(z, np.empty_like(z))
         return z
@@ -217,14 +353,15 @@ class Inputs:
     def _lower(self, z, columns):
         """The lower part of these columns."""
         z = np.clip(z, -LIMIT, LIMIT).astype(self.dtype)
+        _fill_gaps(z)
         z = np.minimum(z, 0) + self.dtype.type(HALF_GAP)
         self._squash(z, np.empty_like(z))
         return z
 
     def upper_constants(self):
         """Bound (d,) and offset (d,) of the upper parts; none for unsplit columns."""
-        lowest = np.full(self.n_features, -np.inf, self.dtype)
-        gap = np.zeros(self.n_features, self.dtype)
+        lowest = np.full(len(self.numeric), -np.inf, self.dtype)
+        gap = np.zeros(len(self.numeric), self.dtype)
         lowest[self.split], gap[self.split] = 0, HALF_GAP
         return lowest, gap
 
@@ -243,16 +380,22 @@ class Inputs:
         return self.mean.astype(dtype), factor.astype(dtype)
 
 
-def _fence(X, rows, weight):
+def _fence(values, weight):
     """Bounds (d,) beyond which a value is no measurement, such as 999999 for a gap."""
-    n, d = min(len(rows), ROWS_FOR_FENCE), X.shape[1]
-    if n < 10:  # quartiles of fewer rows say little
+    d = values.shape[1]
+    if len(values) < 10:  # quartiles of fewer rows say little
         return np.full(d, -np.inf), np.full(d, np.inf)
-    some = X[rows[:n]].astype(np.float64)
-    lower, upper = weighted_quantiles(some, weight[:n], (0.25, 0.75))
+    lower, upper = weighted_quantiles(values, weight, (0.25, 0.75))
     reach = FENCE * (upper - lower)
-    reach[reach == 0] = np.inf
-    return lower - reach, upper + reach
+    reach[~(reach > 0)] = np.inf
+    lower, upper = lower - reach, upper + reach
+    return np.nan_to_num(lower, nan=-np.inf), np.nan_to_num(upper, nan=np.inf)
+
+
+def _fill_gaps(z):
+    """Zero, the mean, in place of a missing value."""
+    if np.isnan(np.add.reduce(z, None)):
+        z[np.isnan(z)] = 0
 
 
 def _with_data(X, data):

@@ -10,6 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.optimize import brentq
 
+from sknet._data.folds import EVERY_FOLD
+
 BLOCK_ELEMENTS = 1 << 18  # of inputs or hidden units at a time: 1 MB in float32
 MOST_NEWTON_STEPS = 20
 MOST_LOGITS = 1 << 18  # of the rows that tell how much the members differ
@@ -35,9 +37,11 @@ def raw_blocks(network, inputs, X, rows=None, member=None):
 def member_weights(weight, fold, n_members):
     """Weights (k, n) with mean 1 over the rows; zero in each member's own fold.
 
-    A member that would be left without rows trains on all.
+    Of a row that is in every fold, a member leaves out its share. A member that would
+    be left without rows trains on all.
     """
     weights = np.where(fold == np.arange(n_members)[:, np.newaxis], 0.0, weight)
+    weights[:, fold == EVERY_FOLD] *= 1 - 1 / n_members
     weights[~weights.any(axis=1)] = weight
     return weights / weights.mean(axis=1, keepdims=True)
 
@@ -75,15 +79,21 @@ class OutOfFoldLoss:
     data : Dataset
         With the rows' own weights (1, n).
     fold : ndarray of int of shape (n,)
-        The member that does not train on each row; negative for a row in no fold,
-        which is not judged.
+        The member that does not train on each row, which judges it. Every member
+        judges its share of a row in EVERY_FOLD, and none a row in NO_FOLD.
     """
 
     def __init__(self, network, inputs, data, fold):
         self.network = network
         self.inputs = inputs
-        self.data = data.take(fold >= 0)
-        self.member = fold[fold >= 0]
+        k = network.shape.n_members
+        shared = np.flatnonzero(fold == EVERY_FOLD)
+        judged = np.concatenate([np.flatnonzero(fold >= 0), np.tile(shared, k)])
+        self.data = data.take(judged)
+        self.member = np.concatenate(
+            [fold[fold >= 0], np.arange(k).repeat(len(shared))]
+        )
+        self.data.weight[:, len(judged) - k * len(shared) :] /= k
         self.temperature = 1.0
 
     def __call__(self):
