@@ -441,7 +441,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {data frame, array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -456,7 +456,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {data frame, array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -470,7 +470,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {data frame, array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -484,7 +484,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {data frame, array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -493,6 +493,38 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         log_proba = self.predict_log_proba(X)
         return self._model.network.loss.decision(log_proba)
+
+    def member_proba(self, X):
+        """Probability of each class by each member; `predict_proba` is their mean.
+
+        Parameters
+        ----------
+        X : {data frame, array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        p : ndarray of shape (n_estimators_, n_samples, n_classes)
+            Their spread tells where the members disagree.
+        """
+
+        def _each(loss, raw):
+            alone = [loss.mean_proba(member[np.newaxis]) for member in raw]
+            return np.stack(alone, axis=1)
+
+        return self._predict_blocks(X, _each).transpose(1, 0, 2)
+
+    @property
+    def input_names_(self):
+        """Names (n_inputs,) of the network's inputs, the rows of ``coefs_[0]``.
+
+        Such as "age (upper)" and "age (lower)" for the parts of a column above and
+        below its mean, "age missing" and "sex=male".
+        """
+        model, table = self._fitted_model(), self._table
+        columns = [table.name(j) for j in range(self.n_features_in_)]
+        if model.levels is not None:
+            columns = model.levels.names(columns, self.classes_)
+        return np.array(model.inputs.names(columns, table.levels), dtype=object)
 
     @property
     def temperature_(self):
@@ -533,6 +565,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 **model,
                 "inputs": {**vars(model["inputs"]), "dtype": network.params.dtype.name},
                 "network": (tuple(network.shape), network.params),
+                "levels": model["levels"] and vars(model["levels"]),
             }
             state["_state"] = vars(self._state)
             state["_table"] = vars(self._table)
@@ -581,8 +614,10 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         try:
             yield
         except BaseException:
+            # except what scikit-learn needs to end the callbacks
+            callbacks = {n: v for n, v in vars(self).items() if "callback" in n}
             vars(self).clear()
-            vars(self).update(before)
+            vars(self).update(before, **callbacks)
             raise
 
     def _previous(self):
@@ -630,6 +665,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if not self.__sklearn_is_fitted__():
             check_is_fitted(self)
         X, model = _checks.check_X(self, X), self._model
+        if model.levels is not None:
+            X = model.levels.transform(X)
         n, loss, predicted = X.shape[0], model.network.loss, None
         with np.errstate(all="ignore"):  # what is too large is cut, or rounds to zero
             for part, raw in raw_blocks(model.network, model.inputs, X):

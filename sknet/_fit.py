@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sknet._checks import warn
 from sknet._data.folds import EVERY_FOLD, NO_FOLD, fold_of_rows
 from sknet._data.inputs import Inputs
+from sknet._data.levels import LevelStatistics
 from sknet._data.minibatches import Minibatches
 from sknet._data.weighted import row_hash
 from sknet._network.losses import loss_for
@@ -47,6 +48,7 @@ class Model:
     inputs: Inputs
     network: TwoLayerNetwork
     activation: str
+    levels: LevelStatistics | None = None
     temperature: float = 1.0
 
     @classmethod
@@ -58,7 +60,8 @@ class Model:
         network = TwoLayerNetwork(
             Shape(*shape), params, ACTIVATIONS[saved["activation"]], loss_for(n_classes)
         )
-        return cls(inputs, network, saved["activation"], saved["temperature"])
+        levels = saved["levels"] and LevelStatistics(**saved["levels"])
+        return cls(inputs, network, saved["activation"], levels, saved["temperature"])
 
 
 class Training(NamedTuple):
@@ -158,7 +161,7 @@ def _train_stochastic(plan, begin_task):
         max_iter = 1
     elif settings.learning_rate == "cosine":
         schedule = WarmupCosine(schedule.rate, max_iter, len(batches))
-    monitor = _monitor(plan, network, schedule)
+    monitor = _monitor(plan, network, schedule, ready=batches.ready)
 
     def _training(interruption=None):
         training = Training(
@@ -257,12 +260,12 @@ def _joined(plan, monitors):
     return _calibrated(plan, Training(params, monitors))
 
 
-def _monitor(plan, network, schedule=None, member=None):
+def _monitor(plan, network, schedule=None, member=None, ready=None):
     """The monitor of a network: all members of the plan, or one of them."""
     settings, fold, data, held_out = plan.settings, plan.fold, plan.data, plan.held_out
     validate, decides = None, plan.stops_early
     if fold is not None and member is None:
-        validate = OutOfFoldLoss(network, plan.inputs, data, fold)
+        validate = OutOfFoldLoss(network, plan.inputs, data, fold, ready)
     elif fold is not None:
         # a member that chose its iteration by its own fold would have seen that fold
         own, decides = data.take(fold == member), False
@@ -353,7 +356,11 @@ def fitted_attributes(plan, training):
         "split_columns_": inputs.numeric[inputs.split],
         "oof_proba_": None,
         "_model": Model(
-            inputs, plan.network(params), settings.activation, training.mean_temperature
+            inputs,
+            plan.network(params),
+            settings.activation,
+            plan.levels,
+            training.mean_temperature,
         ),
         "_state": replace(state, generators=training.generators),
     }
@@ -363,7 +370,7 @@ def _by_column(inputs, values):
     """Values of the columns of numbers (n_features,), NaN for categories."""
     if values is None:
         return None
-    by_column = np.full(len(inputs.numeric) + len(inputs.n_levels), np.nan)
+    by_column = np.full(inputs.n_features, np.nan)
     by_column[inputs.numeric] = values
     return by_column
 
@@ -376,9 +383,10 @@ def _out_of_fold_proba(plan, training, rows):
     """
     network = plan.network(training.params.astype(plan.output_dtype))
     inputs, loss = plan.inputs.with_dtype(plan.output_dtype), plan.loss
-    X, group, every = rows.X, rows.group, np.arange(len(rows.y))
-    known_hashes = row_hash(X, plan.data.rows, group)
-    fold = fold_of_rows(known_hashes, plan.fold, row_hash(X, every, group))
+    every = np.arange(len(rows.y))
+    known_hashes = row_hash(rows.X, plan.data.rows, rows.group)
+    hashes = row_hash(rows.X, every, rows.group)
+    fold, X = fold_of_rows(known_hashes, plan.fold, hashes), plan.data.X
     proba = np.empty((len(every), loss.n_classes), plan.output_dtype)
     for part, raw in raw_blocks(network, inputs, X):
         row_fold = fold[part]

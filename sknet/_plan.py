@@ -17,6 +17,7 @@ from sklearn.utils import check_random_state, compute_class_weight
 from sknet._checks import warn
 from sknet._data.folds import deal_folds, group_by_hash, hold_out
 from sknet._data.inputs import Inputs, working_dtype
+from sknet._data.levels import MANY_LEVELS, N_FOLDS, LevelStatistics
 from sknet._data.minibatches import Dataset
 from sknet._data.weighted import distinct_rows
 from sknet._network.activations import IDENTITY, LOGISTIC, RELU, TANH
@@ -71,6 +72,7 @@ class Plan:
     stops_early: bool
     stream: bool
     previous: dict[str, Any]  # fitted attributes of the fit that is continued
+    levels: LevelStatistics | None
     state: State  # that of this fit, without what training adds
     output_dtype: np.dtype
 
@@ -178,6 +180,10 @@ def prepare(settings, rows, validation, previous, stream):
         elif split:
             held_out, distinct = distinct.take(left_out), distinct.take(~left_out)
 
+    rows, levels = _level_statistics(rows, distinct, previous, stream, seed)
+    X = rows.X
+    if validation is not None and levels is not None:
+        validation = validation._replace(X=levels.transform(validation.X))
     inputs = _inputs(settings, previous, rows)
     if stream or previous is None:
         inputs.partial_fit(X, distinct.rows, distinct.weight)
@@ -208,6 +214,7 @@ def prepare(settings, rows, validation, previous, stream):
         stops_early,
         stream,
         previous or {},
+        levels,
         next_state,
         working_dtype(X.dtype),
     )
@@ -326,6 +333,34 @@ def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
         )
         return left_out, 0
     return left_out, split
+
+
+def _level_statistics(rows, distinct, previous, stream, seed):
+    """The rows with statistics in place of categories of many levels, if there are any.
+
+    A fit that is continued keeps those of the first one, and a stream has none.
+    """
+    if previous is not None:
+        levels = previous["_model"].levels
+    else:
+        many = {j: n for j, n in rows.n_levels.items() if n > MANY_LEVELS}
+        levels = None
+        if many and not stream:
+            sizes = list(many), list(many.values())
+            levels = LevelStatistics(*sizes, len(rows.classes))
+    if levels is None:
+        return rows, None
+    if previous is None:
+        y, group = rows.y[distinct.rows], group_by_hash(distinct.hashes)
+        if rows.group is not None:
+            group = np.unique(rows.group[distinct.rows], return_inverse=True)[1]
+        fold = deal_folds(y, group, N_FOLDS, generator(seed, "levels"))
+        fold[fold < 0] = N_FOLDS  # all of them in a fold of their own
+        X = levels.fit_transform(rows.X, rows.y, distinct.rows, distinct.weight, fold)
+    else:
+        X = levels.transform(rows.X)
+    few = {j: n for j, n in rows.n_levels.items() if j not in levels.columns}
+    return rows._replace(X=X, n_levels=few), levels
 
 
 def _inputs(settings, previous, rows):

@@ -105,6 +105,12 @@ def _check_class(estimator):
             "estimator must be TwoLayerClassifier or a subclass, the class and not an "
             f"object of it. Got {estimator!r}."
         )
+    for name in ("predict", "predict_proba", "decision_function"):
+        if getattr(estimator, name) is not getattr(TwoLayerClassifier, name):
+            raise TypeError(
+                f"{estimator.__name__} has a {name} of its own, which the graph would "
+                "not repeat: write a converter for it."
+            )
 
 
 def _parse(scope, model, inputs, custom_parsers=None):
@@ -114,6 +120,13 @@ def _parse(scope, model, inputs, custom_parsers=None):
     check_is_fitted(
         model, msg="This %(name)s is not fitted yet: call fit before converting it."
     )
+    if model._table.levels:
+        names = [model._table.name(j) for j in model._table.levels]
+        raise ValueError(
+            f"This {type(model).__name__} was fitted on columns of categories, "
+            f"{names[:5]}, which sknet.onnx does not convert. Encode them in a "
+            "pipeline, with OneHotEncoder, before the classifier."
+        )
     _labels(scope, model)
     width = _width(inputs[0])
     if width not in (None, model.n_features_in_):
@@ -210,6 +223,8 @@ def _inputs(node, X, inputs):
         z = node("Max", z, every)
     z = node("Mul", node("Sub", z, mean), factor)
     z = cast(cut(z, LIMIT, work.type), dtype)
+    missing = node("IsNaN", z)
+    z = node("Where", missing, dtype.type(0), z)
     if len(inputs.split):
         lowest, gap = inputs.upper_constants()
         columns = node("Gather", z, _indices(inputs.split), axis=1)
@@ -217,6 +232,10 @@ def _inputs(node, X, inputs):
         lower = node("Min", columns, dtype.type(0))
         lower = node("Add", lower, dtype.type(HALF_GAP))
         z = node("Concat", upper, lower, axis=1)
+    if len(inputs.gaps):
+        gaps = node("Gather", cast(missing, dtype), _indices(inputs.gaps), axis=1)
+        gaps = node("Sub", gaps, inputs.share.astype(dtype))
+        z = node("Concat", z, gaps, axis=1)
     ratio = node("Mul", z, dtype.type(1 / SQUASH))
     square = node("Add", node("Mul", ratio, ratio), dtype.type(1))
     return node("Div", z, node("Sqrt", square))

@@ -21,12 +21,12 @@ import scipy.sparse as sp
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.sparsefuncs import min_max_axis
 
+from sknet._data.levels import MANY_LEVELS
 from sknet._data.weighted import float_blocks, weighted_quantiles
 
 SQUASH = 5.0  # the bound c above
 HALF_GAP = 0.4  # a above: half the mean absolute deviation of a normal distribution
 RARE = 3  # times the mean weight: levels with less share one input
-MOST_LEVELS = 64  # of a column of categories that have an input
 MOST_SPLIT_COLUMNS = 128  # more are pixels or the like, and no single one says much
 FENCE = 1000  # interquartile ranges beyond which a value is no measurement
 ROWS_FOR_FENCE = 1024  # distinct rows that the quartiles are taken from
@@ -64,6 +64,7 @@ class Inputs:
     def __init__(self, n_features, standardize, n_knots, dtype, n_levels):
         numeric = [j for j in range(n_features) if j not in n_levels]
         self.numeric = np.array(numeric, np.intp)
+        self.n_features = n_features
         self.n_levels = n_levels
         self.standardize = standardize
         self.n_knots = n_knots if standardize else 0
@@ -74,8 +75,8 @@ class Inputs:
         self.mean = self.scale = None
         self.constant = np.zeros(len(numeric), dtype=bool)
         self.split = self.gaps = np.empty(0, np.intp)
-        # the input of each level of a column of categories, the last one for a gap; -1
-        # for none; and the weighted share of rows in which an indicator is 1
+        # the input of each level of a column of categories, of a gap and of an unseen
+        # level, -1 for none; and the weighted share of rows with an indicator
         self.level_inputs = {}
         self.share = np.empty(0)
         # what partial_fit continues with
@@ -112,7 +113,9 @@ class Inputs:
             numeric[j] = f"{numeric[j]} (upper)"
         indicators = [""] * (len(self.share) - len(gaps))
         for j, places in self.level_inputs.items():
-            for level, place in zip([*levels[j], "missing"], places, strict=True):
+            for level, place in zip(
+                [*levels[j], "missing", "(rare)"], places, strict=True
+            ):
                 if place >= 0:
                     shared = (places == place).sum() > 1
                     name = f"{columns[j]}={'(rare)' if shared else level}"
@@ -156,33 +159,34 @@ class Inputs:
     def _choose_indicators(self, X, rows, weight):
         """Which gaps and which levels have an input.
 
-        Rare levels share one: a weight on a level that occurs once or twice is noise.
-        Of very many levels the most frequent ones have an input.
+        Rare levels share one with levels that were not seen: a weight on a level that
+        occurs once or twice is noise. In a stream, whose labels are still to come, the
+        most frequent ones of many levels have an input.
         """
         if sp.issparse(X):
             return
         missing = np.zeros(X.shape[1], dtype=bool)
         present = np.zeros(X.shape[1], dtype=bool)
-        counts = {j: np.zeros(n + 1) for j, n in self.n_levels.items()}
+        counts = {j: np.zeros(n + 2) for j, n in self.n_levels.items()}
         for part, block in float_blocks(X, rows):
             gaps = np.isnan(block)
             missing |= gaps.any(axis=0)
             present |= ~gaps.all(axis=0)
             for j, count in counts.items():
-                codes = np.where(gaps[:, j], len(count) - 1, block[:, j]).astype(int)
+                codes = np.where(gaps[:, j], len(count) - 2, block[:, j]).astype(int)
                 np.add.at(count, codes, weight[part])
         self.gaps = np.flatnonzero((missing & present)[self.numeric])
         n_indicators = len(self.gaps)
         for j, count in counts.items():
             count = count / weight.mean()
             places = np.full(len(count), -1)
-            frequent = np.argsort(-count, kind="stable")[:MOST_LEVELS]
+            frequent = np.argsort(-count, kind="stable")[:MANY_LEVELS]
             frequent = np.sort(frequent[count[frequent] >= RARE])
             places[frequent] = n_indicators + np.arange(len(frequent))
             n_indicators += len(frequent)
             rest = (count > 0) & (places < 0)
-            if count[rest].sum() >= RARE:
-                places[rest] = n_indicators
+            if rest.any():
+                places[rest] = places[-1] = n_indicators
                 n_indicators += 1
             self.level_inputs[j] = places
         self.share = np.zeros(n_indicators)
@@ -201,10 +205,9 @@ class Inputs:
         if len(self.gaps):
             out[:, : len(self.gaps)] = np.isnan(raw[:, self.numeric[self.gaps]])
         for j, places in self.level_inputs.items():
-            codes = raw[:, j]
-            # a gap is the last one, and so would be -1, a level that was not seen
-            place = places[np.where(codes >= 0, codes, -1).astype(np.intp)]
-            place = np.where(codes == -1, -1, place)
+            # a gap is the last but one, and a level that was not seen the last one
+            codes = np.where(np.isnan(raw[:, j]), len(places) - 2, raw[:, j])
+            place = places[codes.astype(np.intp)]
             seen = np.flatnonzero(place >= 0)
             out[seen, place[seen]] = 1
 

@@ -62,7 +62,7 @@ class Minibatches:
             self._raw = np.empty((some, data.X.shape[1]), data.X.dtype)
             self._scratch = np.empty((some, inputs.n_inputs), inputs.dtype)
             self._batch = np.ones((self.size, inputs.n_inputs + 1), inputs.dtype)
-        self._ready = self._all_inputs()
+        self.ready = self._all_inputs()
 
     def __len__(self):
         return math.ceil(len(self.data.rows) / self.size)
@@ -79,14 +79,14 @@ class Minibatches:
     def _gather(self, positions):
         """The network inputs of the rows at these positions of the dataset."""
         if self._sparse:
-            if self._ready is not None:
-                return self._ready[positions]
+            if self.ready is not None:
+                return self.ready[positions]
             return self.inputs.sparse(self.data.X[self.data.rows[positions]])[0]
         batch = self._batch[: len(positions)]
-        if self._ready is None:
+        if self.ready is None:
             self._write_inputs(self.data.rows[positions], batch)
         else:
-            self._ready.take(positions, axis=0, out=batch, mode="clip")
+            self.ready.take(positions, axis=0, out=batch, mode="clip")
         return batch
 
     def _all_inputs(self):

@@ -81,15 +81,18 @@ class OutOfFoldLoss:
     fold : ndarray of int of shape (n,)
         The member that does not train on each row, which judges it. Every member
         judges its share of a row in EVERY_FOLD, and none a row in NO_FOLD.
+    ready : ndarray of shape (n, n_inputs + 1) or None
+        The network inputs of the rows, if they have been computed.
     """
 
-    def __init__(self, network, inputs, data, fold):
+    def __init__(self, network, inputs, data, fold, ready=None):
         self.network = network
         self.inputs = inputs
         k = network.shape.n_members
         shared = np.flatnonzero(fold == EVERY_FOLD)
         judged = np.concatenate([np.flatnonzero(fold >= 0), np.tile(shared, k)])
         self.data = data.take(judged)
+        self.positions, self.ready = judged, ready
         self.member = np.concatenate(
             [fold[fold >= 0], np.arange(k).repeat(len(shared))]
         )
@@ -111,6 +114,10 @@ class OutOfFoldLoss:
         raw = np.empty((len(rows), network.shape.n_outputs), network.params.dtype)
         for j in range(network.shape.n_members):
             own = np.flatnonzero(self.member == j)
+            if self.ready is not None:
+                block = self.ready[self.positions[own], : network.shape.n_inputs]
+                raw[own] = network.raw_prediction(block, None, j)[0]
+                continue
             for part, block in raw_blocks(network, self.inputs, X, rows[own], j):
                 raw[own[part]] = block[0]
         return raw
