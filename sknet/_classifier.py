@@ -563,7 +563,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             model, network = vars(self._model), self._model.network
             state["_model"] = {
                 **model,
-                "inputs": {**vars(model["inputs"]), "dtype": network.params.dtype.name},
+                "inputs": model["inputs"].state(),
                 "network": (tuple(network.shape), network.params),
                 "levels": model["levels"] and vars(model["levels"]),
             }

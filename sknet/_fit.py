@@ -54,8 +54,7 @@ class Model:
     @classmethod
     def restored(cls, saved, n_classes):
         """The model from what ``TwoLayerClassifier.__getstate__`` saves."""
-        inputs = object.__new__(Inputs)
-        vars(inputs).update(saved["inputs"], dtype=np.dtype(saved["inputs"]["dtype"]))
+        inputs = Inputs.restored(saved["inputs"])
         shape, params = saved["network"]
         network = TwoLayerNetwork(
             Shape(*shape), params, ACTIVATIONS[saved["activation"]], loss_for(n_classes)

@@ -69,6 +69,7 @@ class Inputs:
         self.standardize = standardize
         self.n_knots = n_knots if standardize else 0
         self.dtype = np.dtype(dtype)
+        self._constants = {}  # in the dtypes they are needed in
         self.centred = standardize
         # of the columns of numbers: what to subtract and to divide by, and which are
         # constant; those that enter twice and those with gaps, by position
@@ -122,10 +123,21 @@ class Inputs:
                     indicators[place - len(gaps)] = name
         return [*numeric, *lower, *gaps, *indicators]
 
+    def state(self):
+        """All attributes, as plain types."""
+        return {**vars(self), "dtype": self.dtype.name, "_constants": {}}
+
+    @classmethod
+    def restored(cls, state):
+        """The inputs with these attributes."""
+        inputs = object.__new__(cls)
+        vars(inputs).update(state, dtype=np.dtype(state["dtype"]))
+        return inputs
+
     def with_dtype(self, dtype):
         """The same inputs in another dtype."""
         other = copy.copy(self)
-        other.dtype = np.dtype(dtype)
+        other.dtype, other._constants = np.dtype(dtype), {}
         return other
 
     def partial_fit(self, X, rows, weight):
@@ -143,6 +155,7 @@ class Inputs:
         weight : ndarray of shape (n,)
         """
         first, total = self._weight == 0, float(weight.sum())
+        self._constants = {}
         if first:
             self.centred = self.standardize and not sp.issparse(X)
             self._choose_indicators(X, rows, weight)
@@ -363,10 +376,12 @@ class Inputs:
 
     def upper_constants(self):
         """Bound (d,) and offset (d,) of the upper parts; none for unsplit columns."""
-        lowest = np.full(len(self.numeric), -np.inf, self.dtype)
-        gap = np.zeros(len(self.numeric), self.dtype)
-        lowest[self.split], gap[self.split] = 0, HALF_GAP
-        return lowest, gap
+        if "upper" not in self._constants:
+            lowest = np.full(len(self.numeric), -np.inf, self.dtype)
+            gap = np.zeros(len(self.numeric), self.dtype)
+            lowest[self.split], gap[self.split] = 0, HALF_GAP
+            self._constants["upper"] = lowest, gap
+        return self._constants["upper"]
 
     def _squash(self, z, scratch):
         """The smooth clip, in place."""
@@ -378,9 +393,10 @@ class Inputs:
 
     def constants(self, dtype):
         """Mean and 1 / scale in ``dtype``, both finite."""
-        smallest = 2 / float(np.finfo(dtype).max)
-        factor = 1 / np.maximum(self.scale, smallest)
-        return self.mean.astype(dtype), factor.astype(dtype)
+        if dtype not in self._constants:
+            factor = 1 / np.maximum(self.scale, 2 / float(np.finfo(dtype).max))
+            self._constants[dtype] = self.mean.astype(dtype), factor.astype(dtype)
+        return self._constants[dtype]
 
 
 def _fence(values, weight):
