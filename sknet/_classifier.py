@@ -242,7 +242,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "input_dropout": [Interval(Real, 0, 1, closed="left")],
         "standardize": ["boolean"],
-        "n_knots": [StrOptions({"auto"}), Options(Integral, {0, 1})],
+        "n_knots": [StrOptions({"auto"}), Interval(Integral, 0, 255, closed="both")],
         "dtype": [StrOptions({"float32", "float64"})],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
@@ -448,7 +448,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         y : ndarray of shape (n_samples,)
             Labels from `classes_`.
         """
-        best = self.predict_proba(X).argmax(axis=1)
+        best = self._predict_blocks(X, lambda loss, raw: loss.mean_proba(raw).argmax(1))
         return self.classes_[best]
 
     def predict_proba(self, X):

@@ -368,7 +368,8 @@ def _inputs(settings, previous, rows):
     X, dtype = rows.X, np.float64 if settings.solver == "lbfgs" else settings.dtype
     standardize, n_knots = settings.standardize, settings.n_knots
     if previous is None:
-        return Inputs(X.shape[1], standardize, n_knots, dtype, rows.n_levels)
+        ranks = bool(int(__import__("os").environ.get("RANKS", "0")))
+        return Inputs(X.shape[1], standardize, n_knots, ranks, dtype, rows.n_levels)
     sparse = previous["_state"].sparse
     if settings.standardize and sparse != sp.issparse(X):
         raise ValueError(

@@ -15,9 +15,11 @@ buffer. Sparse rows are scaled but never made dense.
 """
 
 import copy
+import itertools
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.special import ndtri
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.sparsefuncs import min_max_axis
 
@@ -26,9 +28,13 @@ from sknet._data.weighted import float_blocks, weighted_quantiles
 
 SQUASH = 5.0  # the bound c above
 HALF_GAP = 0.4  # a above: half the mean absolute deviation of a normal distribution
+ROWS_THAT_COUNT = 10  # two values among fewer rows may be chance
 RARE = 3  # times the mean weight: levels with less share one input
 MOST_SPLIT_COLUMNS = 128  # more are pixels or the like, and no single one says much
 FENCE = 1000  # interquartile ranges beyond which a value is no measurement
+N_RANKS = 64  # quantiles that the normal score of a rank goes through
+RAMP_CENTRE = 0.5
+ROWS_FOR_QUANTILES = 20_000  # distinct rows that they are taken from
 ROWS_FOR_FENCE = 1024  # distinct rows that the quartiles are taken from
 LIMIT = 1e9  # standardized inputs beyond this are cut: the square is finite in float32
 RAW_LIMIT = 1e13  # the same for rows that are only cast
@@ -52,22 +58,26 @@ class Inputs:
     n_features : int
     standardize : bool
         False leaves columns of numbers as they are, but for the cast.
-    n_knots : {'auto', 0, 1}
-        Whether columns of more than two values are split at their mean. 'auto' splits
-        up to 128 such columns.
+    n_knots : int or 'auto'
+        0 gives a column of more than two values one input, 1 splits it at its mean, and
+        k adds a piecewise linear basis in k quantiles. 'auto' splits up to 128 such
+        columns.
+    ranks : bool
+        Whether such columns also have the normal score of their rank as an input.
     dtype : dtype
         Of the network inputs.
     n_levels : dict of int to int
         The number of levels of each column of categories, whose values are codes.
     """
 
-    def __init__(self, n_features, standardize, n_knots, dtype, n_levels):
+    def __init__(self, n_features, standardize, n_knots, ranks, dtype, n_levels):
         numeric = [j for j in range(n_features) if j not in n_levels]
         self.numeric = np.array(numeric, np.intp)
         self.n_features = n_features
         self.n_levels = n_levels
         self.standardize = standardize
         self.n_knots = n_knots if standardize else 0
+        self.ranks = ranks and standardize
         self.dtype = np.dtype(dtype)
         self._constants = {}  # in the dtypes they are needed in
         self.centred = standardize
@@ -76,26 +86,33 @@ class Inputs:
         self.mean = self.scale = None
         self.constant = np.zeros(len(numeric), dtype=bool)
         self.split = self.gaps = np.empty(0, np.intp)
+        # ramps from 0 to 1 between two knots, by column, lower end and width; and the
+        # scores of ranks, as (column, quantiles, scores)
+        self.ramps = np.empty(0, np.intp), np.empty(0), np.empty(0)
+        self.scores = []
         # the input of each level of a column of categories, of a gap and of an unseen
         # level, -1 for none; and the weighted share of rows with an indicator
         self.level_inputs = {}
         self.share = np.empty(0)
         # what partial_fit continues with
         self._weight, self._moments, self._fence = 0.0, None, None
+        self._two_valued, self._distance = self.constant, np.zeros(len(numeric))
+        self._n_rows, self._unit = 0, 1.0
         self._low = np.full(len(numeric), np.inf)
         self._high = np.full(len(numeric), -np.inf)
 
     @property
     def n_inputs(self):
         """Inputs of the network."""
-        return len(self.numeric) + len(self.split) + len(self.share)
+        n_curved = len(self.ramps[0]) + len(self.scores)
+        return len(self.numeric) + len(self.split) + n_curved + len(self.share)
 
     @property
     def constant_inputs(self):
         """Whether each input (n_inputs,) had one value only in training."""
         share = self.share
-        parts = self.constant, self.constant[self.split], (share == 0) | (share == 1)
-        return np.concatenate(parts)
+        others = np.zeros(self.n_inputs - len(self.numeric) - len(share), dtype=bool)
+        return np.concatenate([self.constant, others, (share == 0) | (share == 1)])
 
     def names(self, columns, levels):
         """Names (n_inputs,) of the inputs.
@@ -109,6 +126,8 @@ class Inputs:
         """
         numeric = [columns[j] for j in self.numeric]
         lower = [f"{numeric[j]} (lower)" for j in self.split]
+        ramps = [f"{numeric[j]} > {x:.3g}" for j, x, _ in zip(*self.ramps, strict=True)]
+        scores = [f"{numeric[j]} (rank)" for j, *_ in self.scores]
         gaps = [f"{numeric[j]} missing" for j in self.gaps]
         for j in self.split:
             numeric[j] = f"{numeric[j]} (upper)"
@@ -121,7 +140,7 @@ class Inputs:
                     shared = (places == place).sum() > 1
                     name = f"{columns[j]}={'(rare)' if shared else level}"
                     indicators[place - len(gaps)] = name
-        return [*numeric, *lower, *gaps, *indicators]
+        return [*numeric, *lower, *ramps, *scores, *gaps, *indicators]
 
     def state(self):
         """All attributes, as plain types."""
@@ -154,7 +173,12 @@ class Inputs:
             Distinct rows of X in the order of their hashes.
         weight : ndarray of shape (n,)
         """
-        first, total = self._weight == 0, float(weight.sum())
+        first = self._weight == 0
+        if first:
+            self._unit = float(weight.mean())
+        weight = weight / self._unit
+        total = float(weight.sum())
+        self._n_rows += len(rows)
         self._constants = {}
         if first:
             self.centred = self.standardize and not sp.issparse(X)
@@ -191,7 +215,6 @@ class Inputs:
         self.gaps = np.flatnonzero((missing & present)[self.numeric])
         n_indicators = len(self.gaps)
         for j, count in counts.items():
-            count = count / weight.mean()
             places = np.full(len(count), -1)
             frequent = np.argsort(-count, kind="stable")[:MANY_LEVELS]
             frequent = np.sort(frequent[count[frequent] >= RARE])
@@ -246,10 +269,12 @@ class Inputs:
             self._high = np.fmax(self._high, largest)
             scaler.partial_fit(block, sample_weight=weight[part])
         self._moments = scaler.mean_, scaler.var_, scaler.n_samples_seen_
-        self._set_scale(scaler.mean_, scaler.var_, first)
+        self._set_scale(scaler.mean_, scaler.var_)
+        if first:
+            self._choose_curves(X, rows, weight)
 
-    def _set_scale(self, mean, variance, first):
-        """What to subtract and to divide by; on the first call, what to split.
+    def _set_scale(self, mean, variance):
+        """What to subtract and to divide by.
 
         A column of two values, such as a one-hot one, is divided by their distance. The
         standard deviation of a rare level is small, and dividing by it would make a
@@ -264,14 +289,57 @@ class Inputs:
         largest = (high - mean) * (mean - low)
         two_valued = np.isclose(variance, largest) | self.constant
         self.mean = mean if self.centred else np.zeros_like(mean)
+        # a third value late in a stream must not make the inputs of the others jump
+        if self._n_rows >= ROWS_THAT_COUNT:
+            self._distance = np.where(two_valued, high - low, self._distance)
         scale = np.where(two_valued, high - low, np.sqrt(variance))
+        scale = np.maximum(scale, self._distance)
         self.scale = np.where(self.constant | ~(scale > 0), 1.0, scale)
-        if first:
-            columns = np.flatnonzero(~two_valued)
-            if self.n_knots == "auto" or not self.centred:
-                splits = self.centred and len(columns) <= MOST_SPLIT_COLUMNS
-                self.n_knots = int(splits)
-            self.split = columns if self.n_knots else self.split
+        self._two_valued = two_valued
+
+    def _choose_curves(self, X, rows, weight):
+        """Which columns are split, their knots, and the quantiles of their ranks."""
+        columns = np.flatnonzero(~self._two_valued)
+        if self.n_knots == "auto" or not self.centred:
+            self.n_knots = int(self.centred and len(columns) <= MOST_SPLIT_COLUMNS)
+        if self.n_knots == 1:
+            self.split = columns
+        if (self.n_knots < 2 and not self.ranks) or not self.centred:
+            return
+        some = rows[:ROWS_FOR_QUANTILES]
+        z = X[some][:, self.numeric[columns]].astype(np.float64)
+        z = (z - self.mean[columns]) / self.scale[columns]
+        ramps = []
+        if self.n_knots > 1:
+            levels = np.linspace(0, 1, self.n_knots)
+            knots = weighted_quantiles(z, weight[: len(some)], levels)
+            for j, own in zip(columns, knots.T, strict=True):
+                own = np.unique(own)
+                ramps += [(j, a, b - a) for a, b in itertools.pairwise(own)]
+            column, low, width = zip(*ramps, strict=True) if ramps else ((), (), ())
+            self.ramps = np.array(column, np.intp), np.array(low), np.array(width)
+        if self.ranks:
+            levels = (np.arange(N_RANKS) + 0.5) / N_RANKS
+            quantiles = weighted_quantiles(z, weight[: len(some)], levels)
+            for j, own in zip(columns, quantiles.T, strict=True):
+                values, first, counts = np.unique(
+                    own, return_index=True, return_counts=True
+                )
+                middle = first + (counts - 1) / 2  # of equal quantiles
+                self.scores.append((j, values, ndtri((middle + 0.5) / N_RANKS)))
+
+    def _curve(self, z, out):
+        """Write ramps and scores of the scaled columns ``z`` (n, d) into ``out``."""
+        column, low, width = self.ramps
+        m = len(column)
+        if m:
+            ramps = z.take(column, axis=1)
+            ramps -= low.astype(z.dtype)
+            ramps /= width.astype(z.dtype)
+            np.clip(ramps, 0, 1, out=out[:, :m])
+            out[:, :m] -= RAMP_CENTRE
+        for i, (j, quantiles, scores) in enumerate(self.scores):
+            out[:, m + i] = np.interp(z[:, j], quantiles, scores)
 
     def take(self, X, rows):
         """Inputs for some rows of X in new memory, and the row to add if sparse."""
@@ -309,6 +377,7 @@ class Inputs:
         np.subtract(raw, mean, out=centred)
         centred *= factor
         z = out[:, :d]
+        n_curved = len(self.ramps[0]) + len(self.scores)
         if len(self.split):
             z = scratch.reshape(-1)[: n * d].reshape(n, d)
         np.clip(centred, -LIMIT, LIMIT, out=z, casting="same_kind")
@@ -320,7 +389,10 @@ class Inputs:
             lowest, gap = self.upper_constants()
             np.maximum(z, lowest, out=out[:, :d])
             out[:, :d] -= gap
-        self._squash(out, scratch)
+        if n_curved:
+            start = d + len(self.split)
+            self._curve(z, out[:, start : start + n_curved])
+        self._squash(out, np.empty_like(out) if n_curved else scratch)
 
     def sparse(self, X):
         """Inputs for the rows X as CSR, and the row (d,) to add to each, if any.

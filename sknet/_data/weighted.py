@@ -31,15 +31,23 @@ class DistinctRows(NamedTuple):
         return DistinctRows(self.rows[part], self.weight[part], self.hashes[part])
 
 
-def float_blocks(X, rows) -> Iterator:
-    """Pairs of a slice of ``rows`` and those rows of X as new float64 arrays."""
+def float_blocks(X, rows, copy=True) -> Iterator:
+    """Pairs of a slice of ``rows`` and those rows of X as float64 arrays.
+
+    They are new arrays, unless ``copy`` is False and the rows follow one another.
+    """
+    views = not copy and len(rows) and rows[-1] - rows[0] == len(rows) - 1
+    views = views and (np.diff(rows) == 1).all()
     per_row = X.shape[1]
     if sp.issparse(X):
         per_row = 1 + X.nnz // max(1, X.shape[0])
     step = max(1, BLOCK_ELEMENTS // max(1, per_row))
     for start in range(0, len(rows), step):
         part = slice(start, min(start + step, len(rows)))
-        block = X[rows[part]]
+        index = (
+            slice(rows[0] + part.start, rows[0] + part.stop) if views else rows[part]
+        )
+        block = X[index]
         if sp.issparse(block):
             data = block.data.astype(np.float64)
             block = sp.csr_array((data, block.indices, block.indptr), shape=block.shape)
@@ -83,7 +91,7 @@ def row_hash(X, rows, group=None):
     constants = _mix(np.arange(1, X.shape[1] + 1, dtype=np.uint64) * _GOLDEN)
     constants |= np.uint64(1)
     hashes = np.empty(len(rows), np.uint64)
-    for part, block in float_blocks(X, rows):
+    for part, block in float_blocks(X, rows, copy=False):
         if sp.issparse(block):
             entries = _value_bits(block.data) * constants[block.indices]
             total = np.concatenate([[np.uint64(0)], np.cumsum(entries)])

@@ -8,7 +8,6 @@ temperature of the probabilities.
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.optimize import brentq
 
 from sknet._data.folds import EVERY_FOLD
 
@@ -211,4 +210,11 @@ def temperature_of_mean(network, inputs, data, temperature):
         return temperature
     if _sharpness(raw, lowest) <= target:
         return lowest
-    return brentq(lambda t: _sharpness(raw, t) - target, lowest, temperature, rtol=1e-3)
+    highest = temperature
+    for _ in range(10):  # bisection: the sharpness falls with the temperature
+        middle = 0.5 * (lowest + highest)
+        if _sharpness(raw, middle) > target:
+            lowest = middle
+        else:
+            highest = middle
+    return 0.5 * (lowest + highest)
