@@ -5,11 +5,13 @@ the scikit-learn contract and the documentation of every setting.
 """
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
+from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import (
     Interval,
@@ -23,10 +25,10 @@ from sklearn.utils.validation import check_is_fitted
 import sknet
 from sknet import _checks
 from sknet._callbacks import CallbackSupportMixin, Task
+from sknet._data.levels import LevelStatistics
 from sknet._data.table import Table
-from sknet._fit import Model, fit
+from sknet._fit import Model, fit, n_threads
 from sknet._plan import ACTIVATIONS, State
-from sknet._training.crossfit import raw_blocks
 
 LAYOUT = 3  # of what is saved; a change of its meaning needs another number
 
@@ -245,6 +247,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "n_knots": [StrOptions({"auto"}), Interval(Integral, 0, 255, closed="both")],
         "dtype": [StrOptions({"float32", "float64"})],
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "blend": [StrOptions({"auto"}), "boolean"],
+        "n_jobs": [Integral, None],
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
     }
 
@@ -276,6 +280,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         dtype="float32",
         class_weight=None,
         categorical_features="from_dtype",
+        blend="auto",
+        n_jobs=None,
     ):
         self.hidden_layer_size = hidden_layer_size
         self.n_estimators = n_estimators
@@ -302,6 +308,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.dtype = dtype
         self.class_weight = class_weight
         self.categorical_features = categorical_features
+        self.blend = blend
+        self.n_jobs = n_jobs
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -448,8 +456,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         y : ndarray of shape (n_samples,)
             Labels from `classes_`.
         """
-        best = self._predict_blocks(X, lambda loss, raw: loss.mean_proba(raw).argmax(1))
-        return self.classes_[best]
+        return self.classes_[self._predict_blocks(X, _most_probable)]
 
     def predict_proba(self, X):
         """Probability of each class: the members' mean.
@@ -463,7 +470,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         p : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`; float32 if `fit` was given float32.
         """
-        return self._predict_blocks(X, lambda loss, raw: loss.mean_proba(raw))
+        return self._predict_blocks(X, _mean_proba)
 
     def predict_log_proba(self, X):
         """Logarithm of `predict_proba`, computed from the logits: finite always.
@@ -477,7 +484,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         log_p : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`.
         """
-        return self._predict_blocks(X, lambda loss, raw: loss.log_mean_proba(raw))
+        return self._predict_blocks(X, _log_mean_proba)
 
     def decision_function(self, X):
         """Logit of the second class's probability, or the logarithm of each class's.
@@ -492,7 +499,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             For two classes, positive where the second is more probable.
         """
         log_proba = self.predict_log_proba(X)
-        return self._model.network.loss.decision(log_proba)
+        return self._models[0].network.loss.decision(log_proba)
 
     def member_proba(self, X):
         """Probability of each class by each member; `predict_proba` is their mean.
@@ -506,12 +513,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         p : ndarray of shape (n_estimators_, n_samples, n_classes)
             Their spread tells where the members disagree.
         """
-
-        def _each(loss, raw):
-            alone = [loss.mean_proba(member[np.newaxis]) for member in raw]
-            return np.stack(alone, axis=1)
-
-        return self._predict_blocks(X, _each).transpose(1, 0, 2)
+        return self._predict_blocks(X, _member_proba).transpose(1, 0, 2)
 
     @property
     def input_names_(self):
@@ -522,8 +524,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         model, table = self._fitted_model(), self._table
         columns = [table.name(j) for j in range(self.n_features_in_)]
-        if model.levels is not None:
-            columns = model.levels.names(columns, self.classes_)
+        if self._levels is not None:
+            columns = self._levels.names(columns, self.classes_)
         return np.array(model.inputs.names(columns, table.levels), dtype=object)
 
     @property
@@ -554,19 +556,14 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return tags
 
     def __sklearn_is_fitted__(self):
-        return "_model" in vars(self)
+        return "_models" in vars(self)
 
     def __getstate__(self):
         state = {**super().__getstate__(), "_sknet_version": sknet.__version__}
         state["_sknet_layout"] = LAYOUT
         if self.__sklearn_is_fitted__():  # plain types, which skops need not trust
-            model, network = vars(self._model), self._model.network
-            state["_model"] = {
-                **model,
-                "inputs": model["inputs"].state(),
-                "network": (tuple(network.shape), network.params),
-                "levels": model["levels"] and vars(model["levels"]),
-            }
+            state["_models"] = [model.state() for model in self._models]
+            state["_levels"] = self._levels and vars(self._levels)
             state["_state"] = vars(self._state)
             state["_table"] = vars(self._table)
         return state
@@ -590,8 +587,10 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 SknetVersionWarning,
                 stacklevel=2,
             )
-        if "_model" in state:
-            state["_model"] = Model.restored(state["_model"], len(state["classes_"]))
+        if "_models" in state:
+            n_classes, levels = len(state["classes_"]), state["_levels"]
+            state["_models"] = [Model.restored(m, n_classes) for m in state["_models"]]
+            state["_levels"] = levels and LevelStatistics(**levels)
             state["_state"] = State(**state["_state"])
             state["_table"] = Table(**state["_table"])
         super().__setstate__(state)
@@ -658,27 +657,64 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _fitted_model(self):
         if not self.__sklearn_is_fitted__():
             raise AttributeError(f"this {type(self).__name__} is not fitted yet")
-        return self._model
+        return self._models[0]
 
     def _predict_blocks(self, X, reduction):
-        """Apply ``reduction(loss, raw)`` to the logits, block by block."""
+        """Apply ``reduction(loss, raws, weights)`` block by block, in threads.
+
+        ``raws`` are the logits (k, m, o) of each variant of the blend.
+        """
         if not self.__sklearn_is_fitted__():
             check_is_fitted(self)
-        X, model = _checks.check_X(self, X), self._model
-        if model.levels is not None:
-            X = model.levels.transform(X)
-        n, loss, predicted = X.shape[0], model.network.loss, None
-        with np.errstate(all="ignore"):  # what is too large is cut, or rounds to zero
-            for part, raw in raw_blocks(model.network, model.inputs, X):
-                if model.temperature != 1.0:
-                    raw *= 1 / model.temperature
-                block = reduction(loss, raw)
-                if len(block) == n:
-                    return block
+        X, models = _checks.check_X(self, X), self._models
+        if self._levels is not None:
+            X = self._levels.transform(X)
+        loss, weights = models[0].network.loss, [model.weight for model in models]
+
+        def _predict(part):
+            with np.errstate(all="ignore"):  # what is too large is cut, or rounds to 0
+                return reduction(
+                    loss, [m.raw_prediction(X, part) for m in models], weights
+                )
+
+        n, step = X.shape[0], min(model.block_rows(X) for model in models)
+        if n <= step:
+            return _predict(slice(0, n))
+        parts = [slice(start, min(start + step, n)) for start in range(0, n, step)]
+        threads, predicted = n_threads(self.n_jobs, len(parts)), None
+        with ThreadPoolExecutor(threads) as pool:
+            blocks = pool.map(_predict, parts) if threads > 1 else map(_predict, parts)
+            for part, block in zip(parts, blocks, strict=True):
                 if predicted is None:
                     predicted = np.empty((n, *block.shape[1:]), block.dtype)
                 predicted[part] = block
         return predicted
+
+
+def _mean_proba(loss, raws, weights):
+    """Probabilities (m, n_classes), averaged over members and variants."""
+    if len(raws) == 1:
+        return loss.mean_proba(raws[0])
+    return sum(w * loss.mean_proba(raw) for w, raw in zip(weights, raws, strict=True))
+
+
+def _most_probable(loss, raws, weights):
+    """Index (m,) of the class of the highest probability."""
+    return _mean_proba(loss, raws, weights).argmax(axis=1)
+
+
+def _log_mean_proba(loss, raws, weights):
+    """Their logarithm, always finite."""
+    log_proba = [loss.log_mean_proba(raw) for raw in raws]
+    if len(raws) == 1:
+        return log_proba[0]
+    return logsumexp(np.stack(log_proba, axis=-1), axis=-1, b=weights)
+
+
+def _member_proba(loss, raws, weights):
+    """Probabilities (m, n_members, n_classes) of all variants' members."""
+    members = [member[np.newaxis] for raw in raws for member in raw]
+    return np.stack([loss.mean_proba(member) for member in members], axis=1)
 
 
 def _read_only(*stacks):

@@ -34,11 +34,24 @@ LBFGS_ELEMENTS = 1 << 20  # of the widest array of a block of rows
 
 
 class Variant(NamedTuple):
-    """The sizes of a network and its dropout: what "auto" became."""
+    """A network of a blend: its sizes, its dropout and how columns of numbers enter."""
 
+    name: str
     n_estimators: int
     hidden_layer_size: int
     dropout: float
+    n_knots: int | str
+    ranks: bool = False
+
+
+# what the variants of a blend change of the first one, "plain"
+BLEND = {
+    "sharp": {"dropout": 0.1},
+    "knots": {"dropout": 0.1, "n_knots": 12},
+    "ranks": {"dropout": 0.1, "ranks": True},
+}
+CURVED = {"knots", "ranks"}  # variants that need columns of more than two values
+ROWS_TO_BLEND = 250  # distinct rows from which on "auto" blends
 
 
 @dataclass
@@ -76,6 +89,11 @@ class Plan:
     state: State  # that of this fit, without what training adds
     output_dtype: np.dtype
 
+    def generator(self, purpose):
+        """A random generator for each purpose and variant."""
+        name = "" if self.variant.name == "plain" else self.variant.name
+        return generator(self.state.seed, purpose + name)
+
     @property
     def before(self):
         """The state of the fit that is continued, if there is one."""
@@ -84,7 +102,7 @@ class Plan:
     @property
     def shape(self):
         """The sizes of the network."""
-        k, h, _ = self.variant
+        k, h = self.variant.n_estimators, self.variant.hidden_layer_size
         return Shape(self.inputs.n_inputs, h, self.loss.n_outputs, k)
 
     @property
@@ -117,11 +135,11 @@ class Plan:
         if self.before is not None:
             last = self.before.params
             if last is None:
-                last = self.previous["_model"].network.params
+                last = self.previous["_models"][0].network.params
             return last.astype(dtype)
         params = np.empty(self.shape.n_params, dtype)
         network = self.network(params)
-        network.start(generator(self.state.seed, "init"), self._class_log_prior())
+        network.start(self.generator("init"), self._class_log_prior())
         constant = self.inputs.constant_inputs
         # A constant column says nothing about a row in which it is not. A stream may
         # still bring another value, and then it learns, unless all were constant.
@@ -156,7 +174,10 @@ class Plan:
 
 
 def prepare(settings, rows, validation, previous, stream):
-    """Weigh, split and scale the rows; choose what is "auto"."""
+    """Weigh, split and scale the rows; choose what is "auto".
+
+    Returns the plans of all variants, the first of which is "plain".
+    """
     X, classes = rows.X, rows.classes
     state = None if previous is None else previous["_state"]
     seed = _seed(settings.random_state) if state is None else state.seed
@@ -187,6 +208,14 @@ def prepare(settings, rows, validation, previous, stream):
     inputs = _inputs(settings, previous, rows)
     if stream or previous is None:
         inputs.partial_fit(X, distinct.rows, distinct.weight)
+    variants = {variant: inputs}
+    if _blends(settings, len(distinct.rows), fold):
+        for name, changes in BLEND.items():
+            if name not in CURVED or inputs.is_curved:
+                other = variant._replace(name=name, **changes)
+                variants[other] = inputs.with_curves(
+                    other.n_knots, other.ranks, X, distinct.rows, distinct.weight
+                )
 
     n_rows, mean_weight = len(distinct.rows), float(distinct.weight.mean())
     if batches_before is not None:
@@ -203,10 +232,7 @@ def prepare(settings, rows, validation, previous, stream):
     next_state = State(
         seed, structure, sp.issparse(X), class_counts, n_rows, mean_weight, split
     )
-    return Plan(
-        settings,
-        variant,
-        inputs,
+    shared = (
         loss_for(len(classes)),
         data,
         held_out,
@@ -218,6 +244,28 @@ def prepare(settings, rows, validation, previous, stream):
         next_state,
         working_dtype(X.dtype),
     )
+    return [Plan(settings, *variant, *shared) for variant in variants.items()]
+
+
+def _blends(settings, n, fold):
+    """Whether to train several variants; it takes folds, which judge them."""
+    if settings.blend == "auto":
+        chosen = settings.dropout == settings.n_knots == "auto"
+        wanted = chosen and n >= ROWS_TO_BLEND
+    else:
+        wanted = settings.blend
+    possible = (
+        fold is not None
+        and settings.standardize
+        and settings.solver != "lbfgs"
+        and not settings.warm_start
+    )
+    if settings.blend is True and not possible:
+        warn(
+            "blend=True needs folds, standardize=True, a solver other than 'lbfgs' and "
+            "warm_start=False. One network is trained instead of a blend."
+        )
+    return wanted and possible
 
 
 def _seed(random_state):
@@ -267,8 +315,8 @@ def _variant(settings, previous, n, d):
     continued keeps what the first one chose.
     """
     if previous is not None:
-        names = "n_estimators_", "hidden_layer_size_", "dropout_"
-        variant = Variant(*(previous[name] for name in names))
+        names = "n_estimators_", "hidden_layer_size_", "dropout_", "n_knots_"
+        variant = Variant("plain", *(previous[name] for name in names))
         given = settings.dropout
         return variant if given == "auto" else variant._replace(dropout=given)
     k, h, dropout = (12, 48, 0.5) if n <= FEW_ROWS else (4, 128, 0.35)
@@ -284,7 +332,7 @@ def _variant(settings, previous, n, d):
         h = settings.hidden_layer_size
     else:
         h = min(h, max(8, room // k))
-    return Variant(k, h, dropout)
+    return Variant("plain", k, h, dropout, settings.n_knots)
 
 
 def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
@@ -341,7 +389,7 @@ def _level_statistics(rows, distinct, previous, stream, seed):
     A fit that is continued keeps those of the first one, and a stream has none.
     """
     if previous is not None:
-        levels = previous["_model"].levels
+        levels = previous["_levels"]
     else:
         many = {j: n for j, n in rows.n_levels.items() if n > MANY_LEVELS}
         levels = None
@@ -368,8 +416,7 @@ def _inputs(settings, previous, rows):
     X, dtype = rows.X, np.float64 if settings.solver == "lbfgs" else settings.dtype
     standardize, n_knots = settings.standardize, settings.n_knots
     if previous is None:
-        ranks = bool(int(__import__("os").environ.get("RANKS", "0")))
-        return Inputs(X.shape[1], standardize, n_knots, ranks, dtype, rows.n_levels)
+        return Inputs(X.shape[1], standardize, n_knots, dtype, rows.n_levels)
     sparse = previous["_state"].sparse
     if settings.standardize and sparse != sp.issparse(X):
         raise ValueError(
@@ -378,7 +425,7 @@ def _inputs(settings, previous, rows):
             "Sparse columns are not centred: give X in the same form, or use "
             "standardize=False."
         )
-    return previous["_model"].inputs.with_dtype(dtype)
+    return previous["_models"][0].inputs.with_dtype(dtype)
 
 
 def _dataset(rows, distinct, mean_weight):

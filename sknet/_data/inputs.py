@@ -33,7 +33,6 @@ RARE = 3  # times the mean weight: levels with less share one input
 MOST_SPLIT_COLUMNS = 128  # more are pixels or the like, and no single one says much
 FENCE = 1000  # interquartile ranges beyond which a value is no measurement
 N_RANKS = 64  # quantiles that the normal score of a rank goes through
-RAMP_CENTRE = 0.5
 ROWS_FOR_QUANTILES = 20_000  # distinct rows that they are taken from
 ROWS_FOR_FENCE = 1024  # distinct rows that the quartiles are taken from
 LIMIT = 1e9  # standardized inputs beyond this are cut: the square is finite in float32
@@ -62,22 +61,20 @@ class Inputs:
         0 gives a column of more than two values one input, 1 splits it at its mean, and
         k adds a piecewise linear basis in k quantiles. 'auto' splits up to 128 such
         columns.
-    ranks : bool
-        Whether such columns also have the normal score of their rank as an input.
     dtype : dtype
         Of the network inputs.
     n_levels : dict of int to int
         The number of levels of each column of categories, whose values are codes.
     """
 
-    def __init__(self, n_features, standardize, n_knots, ranks, dtype, n_levels):
+    def __init__(self, n_features, standardize, n_knots, dtype, n_levels):
         numeric = [j for j in range(n_features) if j not in n_levels]
         self.numeric = np.array(numeric, np.intp)
         self.n_features = n_features
         self.n_levels = n_levels
         self.standardize = standardize
         self.n_knots = n_knots if standardize else 0
-        self.ranks = ranks and standardize
+        self.ranks = False  # whether the scores of ranks are inputs too
         self.dtype = np.dtype(dtype)
         self._constants = {}  # in the dtypes they are needed in
         self.centred = standardize
@@ -89,6 +86,7 @@ class Inputs:
         # ramps from 0 to 1 between two knots, by column, lower end and width; and the
         # scores of ranks, as (column, quantiles, scores)
         self.ramps = np.empty(0, np.intp), np.empty(0), np.empty(0)
+        self.ramp_mean = np.empty(0)
         self.scores = []
         # the input of each level of a column of categories, of a gap and of an unseen
         # level, -1 for none; and the weighted share of rows with an indicator
@@ -297,6 +295,19 @@ class Inputs:
         self.scale = np.where(self.constant | ~(scale > 0), 1.0, scale)
         self._two_valued = two_valued
 
+    @property
+    def is_curved(self):
+        """Whether there are columns of more than two values."""
+        return self.centred and not self._two_valued.all()
+
+    def with_curves(self, n_knots, ranks, X, rows, weight):
+        """The same inputs with other knots, and ranks or not."""
+        other = copy.copy(self)
+        other.n_knots, other.ranks, other._constants = n_knots, ranks, {}
+        other.split, other.scores = np.empty(0, np.intp), []
+        other._choose_curves(X, rows, weight)
+        return other
+
     def _choose_curves(self, X, rows, weight):
         """Which columns are split, their knots, and the quantiles of their ranks."""
         columns = np.flatnonzero(~self._two_valued)
@@ -318,6 +329,13 @@ class Inputs:
                 ramps += [(j, a, b - a) for a, b in itertools.pairwise(own)]
             column, low, width = zip(*ramps, strict=True) if ramps else ((), (), ())
             self.ramps = np.array(column, np.intp), np.array(low), np.array(width)
+            whole = np.zeros((len(z), len(self.numeric)))
+            whole[:, columns] = z
+            self.ramp_mean = np.zeros(len(column))
+            bumps = np.empty_like(whole, shape=(len(z), len(column) + len(self.scores)))
+            self._curve(whole, bumps)
+            w = weight[: len(some)]
+            self.ramp_mean = w @ bumps[:, : len(column)] / w.sum()
         if self.ranks:
             levels = (np.arange(N_RANKS) + 0.5) / N_RANKS
             quantiles = weighted_quantiles(z, weight[: len(some)], levels)
@@ -336,8 +354,13 @@ class Inputs:
             ramps = z.take(column, axis=1)
             ramps -= low.astype(z.dtype)
             ramps /= width.astype(z.dtype)
-            np.clip(ramps, 0, 1, out=out[:, :m])
-            out[:, :m] -= RAMP_CENTRE
+            np.clip(ramps, 0, 1, out=ramps)
+            # a bump at each knot but the first: a ramp less the next one of its column
+            follows = np.flatnonzero(column[1:] == column[:-1])
+            bumps = out[:, :m]
+            bumps[...] = ramps
+            bumps[:, follows] -= ramps[:, follows + 1]
+            bumps -= self.ramp_mean.astype(out.dtype)
         for i, (j, quantiles, scores) in enumerate(self.scores):
             out[:, m + i] = np.interp(z[:, j], quantiles, scores)
 

@@ -103,9 +103,9 @@ class Products(NamedTuple):
     W2: Array  # (k, h, o), or (h, o) of one member; likewise below
     W2_back: Array  # (k, o, h)
     W2_row: Array  # (o, k, h)
-    d_first: Array  # (d + 1, k * h)
-    d_W2: Array  # (k, h, o)
-    d_b2: Array  # (k, o)
+    first_grad: Array  # (d + 1, k * h)
+    W2_grad: Array  # (k, h, o)
+    b2_grad: Array  # (k, o)
 
 
 class Workspace:
@@ -249,15 +249,17 @@ class TwoLayerNetwork:
             work.raw, y, weight, work.d_raw, work.loss_buffers
         )
 
-        multiply(work.member_hidden_back, work.member_d_raw, weights.d_W2)
-        multiply(work.ones, work.member_d_raw, weights.d_b2)
+        multiply(work.member_hidden_back, work.member_d_raw, weights.W2_grad)
+        multiply(work.ones, work.member_d_raw, weights.b2_grad)
         if self._is_narrow and isinstance(X, np.ndarray):
             # one output and few inputs: sum_i x_i d_i w_j a'_ij needs no outer product
             self.activation.slope(work.hidden, work.d_hidden)
             if self.dropout:
                 np.multiply(work.d_hidden_rows, work.keep, out=work.d_hidden_rows)
-            (X * work.member_d_raw).T.dot(work.d_hidden, weights.d_first)
-            np.multiply(weights.d_first, weights.W2_row[0, 0], out=weights.d_first)
+            (X * work.member_d_raw).T.dot(work.d_hidden, weights.first_grad)
+            np.multiply(
+                weights.first_grad, weights.W2_row[0, 0], out=weights.first_grad
+            )
             return loss
         if self.shape.n_outputs == 1:  # an outer product
             np.multiply(work.d_raw_rows, weights.W2_row, out=work.d_hidden_rows)
@@ -267,7 +269,7 @@ class TwoLayerNetwork:
             np.multiply(work.d_hidden_rows, work.keep, out=work.d_hidden_rows)
         self.activation.backward(work.hidden, work.d_hidden)
         if isinstance(X, np.ndarray):
-            X.T.dot(work.d_hidden, weights.d_first)  # (d + 1, n) @ (n, k * h)
+            X.T.dot(work.d_hidden, weights.first_grad)  # (d + 1, n) @ (n, k * h)
         else:
             dW1, _, db1, _ = self.shape.views(self.grads)
             dW1[...] = X.T @ work.d_hidden
