@@ -178,7 +178,7 @@ def _blas_threads(plans):
 
 
 def n_threads(n_jobs, n_tasks):
-    """Threads for some tasks, by joblib's conventions; one inside other parallel code."""
+    """Threads for some tasks by joblib's conventions; one in other parallel code."""
     backend, _ = get_active_backend()
     if backend.nesting_level:
         return 1
@@ -390,9 +390,7 @@ def _calibrated(plan, training):
 
 
 def _blended(plans, trainings):
-    """Weights (n_variants,) of the variants, and what their temperatures are multiplied
-    by for the mean of all members.
-    """
+    """Weights (n_variants,) of the variants, and a factor of their temperatures."""
     plan = plans[0]
     if plan.fold is None:
         return np.ones(1), 1.0

@@ -330,7 +330,7 @@ class Inputs:
             column, low, width = zip(*ramps, strict=True) if ramps else ((), (), ())
             self.ramps = np.array(column, np.intp), np.array(low), np.array(width)
             whole = np.zeros((len(z), len(self.numeric)))
-            whole[:, columns] = z
+            whole[:, columns] = np.nan_to_num(z, nan=0.0)
             self.ramp_mean = np.zeros(len(column))
             bumps = np.empty_like(whole, shape=(len(z), len(column) + len(self.scores)))
             self._curve(whole, bumps)
