@@ -5,13 +5,11 @@ the scikit-learn contract and the documentation of every setting.
 """
 
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import (
     Interval,
@@ -24,11 +22,18 @@ from sklearn.utils.validation import check_is_fitted
 
 import sknet
 from sknet import _checks
+from sknet._blend import (
+    ACTIVATIONS,
+    Blend,
+    log_mean_proba,
+    mean_proba,
+    member_proba,
+    most_probable,
+)
 from sknet._callbacks import CallbackSupportMixin, Task
-from sknet._data.levels import LevelStatistics
 from sknet._data.table import Table
-from sknet._fit import Model, fit, n_threads
-from sknet._plan import ACTIVATIONS, State
+from sknet._fit import fit
+from sknet._plan import State
 
 LAYOUT = 3  # of what is saved; a change of its meaning needs another number
 
@@ -58,9 +63,11 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     .. math:: p(y \mid x) = \operatorname{softmax}(a(z W_1 + b_1) W_2 + b_2)
 
-    from the scaled columns z, with a single sigmoid output for two classes. A fit
-    depends on the weighted data only: weight 3 equals three copies of a row, weight 0
-    equals its absence, and the order of the rows does not matter.
+    from the scaled columns z, with a single sigmoid output for two classes. On all but
+    small data, four variants of the network are trained, which differ in how columns of
+    numbers enter and in dropout, and blended with weights that suit the rows they did
+    not train on. A fit depends on the weighted data only: weight 3 equals three copies
+    of a row, weight 0 equals its absence, and the order of the rows does not matter.
 
     Parameters
     ----------
@@ -117,17 +124,18 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         start. Without early stopping, only a constant learning rate is ended by it.
     dropout : float or 'auto', default='auto'
         Share of hidden units switched off at each training step [3]_. 'auto' takes 0.5
-        for up to 5,000 distinct rows and 0.35 for more.
+        for up to 5,000 distinct rows and 0.35 for more, and 0.1 in the other variants
+        of a blend.
     input_dropout : float, default=0.0
         Share of inputs switched off at each training step.
     standardize : bool, default=True
         Subtract each column's mean and divide by its standard deviation (by their
         distance for two values), bound outliers smoothly at 5, and let 'adam' learn a
         factor for each input [4]_. Sparse X is only divided. False takes X as it is.
-    n_knots : {'auto', 0, 1}, default='auto'
-        With 1, a standardized column enters as two inputs, its part above the mean and
-        its part below [5]_. 'auto' takes 1 for up to 128 columns of more than two
-        values, and 0 for sparse X.
+    n_knots : int or 'auto', default='auto'
+        Inputs of a standardized column of numbers: 0 for the column alone, 1 for its
+        parts above and below the mean, k up to 255 for a piecewise linear basis in k
+        quantiles [5]_. 'auto' takes 1 for up to 128 columns and else 0.
     dtype : {'float32', 'float64'}, default='float32'
         Precision of training. L-BFGS always uses float64. Predictions have the
         precision of the X given to `fit`.
@@ -137,7 +145,15 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     categorical_features : 'from_dtype', array-like or None, default='from_dtype'
         Columns of categories: those of a frame that are categories or strings, or the
         given names, indices or mask, or none. Each level is an input of its own, rare
-        levels share one, and levels that were not seen in `fit` are zeros.
+        levels share one with levels that were not seen in `fit`, and a column of more
+        than 40 levels enters as an out-of-fold statistic of the labels.
+    blend : bool or 'auto', default='auto'
+        Whether to blend four variants of the network. 'auto' does so from 250 distinct
+        rows on, where there are folds and `dropout` and `n_knots` are 'auto'. False is
+        up to four times as fast.
+    n_jobs : int or None, default=None
+        Threads for the variants of a blend and for the prediction of many rows. -1
+        takes all cores. The result does not depend on it.
 
     Attributes
     ----------
@@ -147,6 +163,10 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, if all are strings.
+    blend_weights_ : ndarray of shape (n_variants,)
+        Weights of the variants "plain", "sharp" (with little dropout), "knots" (with a
+        piecewise linear basis) and "ranks" (with the normal scores of ranks).
+        Attributes of the network and of its training are those of "plain".
     coefs_ : list of ndarray
         Read-only weights on the inputs, of shapes (n_inputs, hidden_layer_size) and
         (hidden_layer_size, n_outputs), with a leading axis for several members.
@@ -157,13 +177,14 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         What 'auto' became.
     dropout_ : float
         What 'auto' became.
+    input_names_ : ndarray of shape (n_inputs,)
+        Names of the network's inputs, such as "age (upper)", "age missing", "sex=male".
     mean_, scale_ : ndarray of shape (`n_features_in_`,) or None
-        What is subtracted from each column and what it is divided by. None without
-        `standardize`; the mean is zero for sparse X.
-    split_columns_ : ndarray of int of shape (n_inputs - `n_features_in_`,)
-        Columns that enter twice: the part above the mean in its place, the part below
-        it at the end. 0.4 is taken from the size of both, so that their means are near
-        zero.
+        What is subtracted from each column and what it is divided by, NaN for
+        categories. None without `standardize`; the mean is zero for sparse X.
+    split_columns_ : ndarray of int
+        Columns that enter as their parts above and below the mean. 0.4 is taken from
+        the size of both, so that their means are near zero.
     oof_proba_ : ndarray of shape (n_samples, n_classes) or None
         Probabilities of each row by the member that was not trained on it, as from
         ``cross_val_predict``. NaN for the only row of its class.
@@ -456,7 +477,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         y : ndarray of shape (n_samples,)
             Labels from `classes_`.
         """
-        return self.classes_[self._predict_blocks(X, _most_probable)]
+        return self.classes_[self._predict(X, most_probable)]
 
     def predict_proba(self, X):
         """Probability of each class: the members' mean.
@@ -470,7 +491,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         p : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`; float32 if `fit` was given float32.
         """
-        return self._predict_blocks(X, _mean_proba)
+        return self._predict(X, mean_proba)
 
     def predict_log_proba(self, X):
         """Logarithm of `predict_proba`, computed from the logits: finite always.
@@ -484,7 +505,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         log_p : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`.
         """
-        return self._predict_blocks(X, _log_mean_proba)
+        return self._predict(X, log_mean_proba)
 
     def decision_function(self, X):
         """Logit of the second class's probability, or the logarithm of each class's.
@@ -499,7 +520,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             For two classes, positive where the second is more probable.
         """
         log_proba = self.predict_log_proba(X)
-        return self._models[0].network.loss.decision(log_proba)
+        return self._blend.models[0].network.loss.decision(log_proba)
 
     def member_proba(self, X):
         """Probability of each class by each member; `predict_proba` is their mean.
@@ -513,7 +534,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         p : ndarray of shape (n_estimators_, n_samples, n_classes)
             Their spread tells where the members disagree.
         """
-        return self._predict_blocks(X, _member_proba).transpose(1, 0, 2)
+        return self._predict(X, member_proba).transpose(1, 0, 2)
 
     @property
     def input_names_(self):
@@ -524,8 +545,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         model, table = self._fitted_model(), self._table
         columns = [table.name(j) for j in range(self.n_features_in_)]
-        if self._levels is not None:
-            columns = self._levels.names(columns, self.classes_)
+        if self._blend.levels is not None:
+            columns = self._blend.levels.names(columns, self.classes_)
         return np.array(model.inputs.names(columns, table.levels), dtype=object)
 
     @property
@@ -556,14 +577,13 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return tags
 
     def __sklearn_is_fitted__(self):
-        return "_models" in vars(self)
+        return "_blend" in vars(self)
 
     def __getstate__(self):
         state = {**super().__getstate__(), "_sknet_version": sknet.__version__}
         state["_sknet_layout"] = LAYOUT
         if self.__sklearn_is_fitted__():  # plain types, which skops need not trust
-            state["_models"] = [model.state() for model in self._models]
-            state["_levels"] = self._levels and vars(self._levels)
+            state["_blend"] = self._blend.state()
             state["_state"] = vars(self._state)
             state["_table"] = vars(self._table)
         return state
@@ -587,10 +607,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 SknetVersionWarning,
                 stacklevel=2,
             )
-        if "_models" in state:
-            n_classes, levels = len(state["classes_"]), state["_levels"]
-            state["_models"] = [Model.restored(m, n_classes) for m in state["_models"]]
-            state["_levels"] = levels and LevelStatistics(**levels)
+        if "_blend" in state:
+            state["_blend"] = Blend.restored(state["_blend"], len(state["classes_"]))
             state["_state"] = State(**state["_state"])
             state["_table"] = Table(**state["_table"])
         super().__setstate__(state)
@@ -657,64 +675,12 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _fitted_model(self):
         if not self.__sklearn_is_fitted__():
             raise AttributeError(f"this {type(self).__name__} is not fitted yet")
-        return self._models[0]
+        return self._blend.models[0]
 
-    def _predict_blocks(self, X, reduction):
-        """Apply ``reduction(loss, raws, weights)`` block by block, in threads.
-
-        ``raws`` are the logits (k, m, o) of each variant of the blend.
-        """
+    def _predict(self, X, reduction):
         if not self.__sklearn_is_fitted__():
             check_is_fitted(self)
-        X, models = _checks.check_X(self, X), self._models
-        if self._levels is not None:
-            X = self._levels.transform(X)
-        loss, weights = models[0].network.loss, [model.weight for model in models]
-
-        def _predict(part):
-            with np.errstate(all="ignore"):  # what is too large is cut, or rounds to 0
-                return reduction(
-                    loss, [m.raw_prediction(X, part) for m in models], weights
-                )
-
-        n, step = X.shape[0], min(model.block_rows(X) for model in models)
-        if n <= step:
-            return _predict(slice(0, n))
-        parts = [slice(start, min(start + step, n)) for start in range(0, n, step)]
-        threads, predicted = n_threads(self.n_jobs, len(parts)), None
-        with ThreadPoolExecutor(threads) as pool:
-            blocks = pool.map(_predict, parts) if threads > 1 else map(_predict, parts)
-            for part, block in zip(parts, blocks, strict=True):
-                if predicted is None:
-                    predicted = np.empty((n, *block.shape[1:]), block.dtype)
-                predicted[part] = block
-        return predicted
-
-
-def _mean_proba(loss, raws, weights):
-    """Probabilities (m, n_classes), averaged over members and variants."""
-    if len(raws) == 1:
-        return loss.mean_proba(raws[0])
-    return sum(w * loss.mean_proba(raw) for w, raw in zip(weights, raws, strict=True))
-
-
-def _most_probable(loss, raws, weights):
-    """Index (m,) of the class of the highest probability."""
-    return _mean_proba(loss, raws, weights).argmax(axis=1)
-
-
-def _log_mean_proba(loss, raws, weights):
-    """Their logarithm, always finite."""
-    log_proba = [loss.log_mean_proba(raw) for raw in raws]
-    if len(raws) == 1:
-        return log_proba[0]
-    return logsumexp(np.stack(log_proba, axis=-1), axis=-1, b=weights)
-
-
-def _member_proba(loss, raws, weights):
-    """Probabilities (m, n_members, n_classes) of all variants' members."""
-    members = [member[np.newaxis] for raw in raws for member in raw]
-    return np.stack([loss.mean_proba(member) for member in members], axis=1)
+        return self._blend.predict(_checks.check_X(self, X), reduction, self.n_jobs)
 
 
 def _read_only(*stacks):

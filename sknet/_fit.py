@@ -7,31 +7,26 @@ prepare, train, calibrate, and collect the attributes.
 import math
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
 import threadpoolctl
-from joblib import effective_n_jobs
-from joblib.parallel import get_active_backend
 from sklearn.exceptions import ConvergenceWarning
 
+from sknet._blend import Blend, Model, n_threads
 from sknet._checks import warn
 from sknet._data.folds import EVERY_FOLD, NO_FOLD, fold_of_rows
-from sknet._data.inputs import Inputs
 from sknet._data.minibatches import Minibatches
 from sknet._data.weighted import row_hash
-from sknet._network.losses import loss_for
-from sknet._network.network import Shape, TwoLayerNetwork
-from sknet._plan import ACTIVATIONS, prepare
+from sknet._plan import prepare
 from sknet._training.crossfit import (
     MOST_LOGITS,
     OutOfFoldLoss,
     ValidationLoss,
     blend_weights,
-    block_rows,
     factor_of_mean,
     raw_blocks,
 )
@@ -45,45 +40,6 @@ WORTH_SHARING = 1 << 28  # multiplications of a product: some 4 ms of one core
 LONGEST_CURVE = 100  # losses kept by partial_fit, whose calls have no end
 NO_BETTER = 1e-4  # a smaller share of the prior's loss is chance
 SMALLEST_PRIOR_LOSS = 1e-6  # below it there is one class, and nothing to learn
-
-
-@dataclass
-class Model:
-    """A trained network and what it takes to predict with it."""
-
-    inputs: Inputs
-    network: TwoLayerNetwork
-    activation: str
-    temperature: float  # of the mean of all members
-    member_temperature: float  # of each member alone
-    weight: float  # in the blend
-
-    def block_rows(self, X):
-        """Rows of X to predict at a time, for bounded memory."""
-        return block_rows(self.network.shape, X)
-
-    def raw_prediction(self, X, part):
-        """Logits (k, m, o) of some rows of X, at the temperature."""
-        inputs, shift = self.inputs.take(X, part)
-        raw = self.network.raw_prediction(inputs, shift)
-        if self.temperature != 1.0:
-            raw *= 1 / self.temperature
-        return raw
-
-    def state(self):
-        """All attributes, as plain types."""
-        network = tuple(self.network.shape), self.network.params
-        return {**vars(self), "inputs": self.inputs.state(), "network": network}
-
-    @classmethod
-    def restored(cls, state, n_classes):
-        """The model with these attributes."""
-        shape, params = state["network"]
-        activation = ACTIVATIONS[state["activation"]]
-        loss = loss_for(n_classes)
-        network = TwoLayerNetwork(Shape(*shape), params, activation, loss)
-        inputs = Inputs.restored(state["inputs"])
-        return cls(**{**state, "inputs": inputs, "network": network})
 
 
 class Training(NamedTuple):
@@ -133,7 +89,7 @@ def fit(settings, rows, validation, previous, begin_task, *, stream=False):
             plans = plans[: len(trainings)]
             attributes = fitted_attributes(plans, trainings)
             if settings.store_oof_proba and plans[0].fold is not None:
-                proba = _out_of_fold_proba(plans[0], attributes["_models"], rows)
+                proba = _out_of_fold_proba(plans[0], attributes["_blend"], rows)
                 attributes["oof_proba_"] = proba
     if trainings[-1].interruption is None:
         _warn_if_in_trouble(plans, trainings)
@@ -175,14 +131,6 @@ def _blas_threads(plans):
     if len(plans) == 1 and plan.batch_size * d * width >= WORTH_SHARING:
         return nullcontext()
     return _threadpools().limit(limits=1, user_api="blas")
-
-
-def n_threads(n_jobs, n_tasks):
-    """Threads for some tasks by joblib's conventions; one in other parallel code."""
-    backend, _ = get_active_backend()
-    if backend.nesting_level:
-        return 1
-    return min(effective_n_jobs(n_jobs), n_tasks)
 
 
 def _train(plans, task):
@@ -477,8 +425,7 @@ def fitted_attributes(plans, trainings):
         "scale_": _by_column(inputs, inputs.scale),
         "split_columns_": inputs.numeric[inputs.split],
         "oof_proba_": None,
-        "_models": models,
-        "_levels": plan.levels,
+        "_blend": Blend(models, plan.levels),
         "_state": replace(state, generators=training.generators),
     }
 
@@ -492,7 +439,7 @@ def _by_column(inputs, values):
     return by_column
 
 
-def _out_of_fold_proba(plan, models, rows):
+def _out_of_fold_proba(plan, blend, rows):
     """Probabilities (n_samples, n_classes) by the members that never saw each row.
 
     NaN for a row that all members trained on. The members' mean, at its own
@@ -503,7 +450,7 @@ def _out_of_fold_proba(plan, models, rows):
     hashes = row_hash(rows.X, every, rows.group)
     fold = fold_of_rows(known_hashes, plan.fold, hashes)
     proba = np.zeros((len(every), plan.loss.n_classes), plan.output_dtype)
-    for model in models:
+    for model in blend.models:
         loss = model.network.loss
         for part, raw in raw_blocks(model.network, model.inputs, plan.data.X):
             row_fold = fold[part]

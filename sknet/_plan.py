@@ -14,18 +14,17 @@ import scipy.sparse as sp
 from scipy.special import xlogy
 from sklearn.utils import check_random_state, compute_class_weight
 
+from sknet._blend import ACTIVATIONS
 from sknet._checks import warn
 from sknet._data.folds import deal_folds, group_by_hash, hold_out
 from sknet._data.inputs import Inputs, working_dtype
 from sknet._data.levels import MANY_LEVELS, N_FOLDS, LevelStatistics
 from sknet._data.minibatches import Dataset
 from sknet._data.weighted import distinct_rows
-from sknet._network.activations import IDENTITY, LOGISTIC, RELU, TANH
 from sknet._network.losses import Loss, loss_for
 from sknet._network.network import Shape, TwoLayerNetwork
 from sknet._training.crossfit import member_weights
 
-ACTIVATIONS = {"relu": RELU, "tanh": TANH, "logistic": LOGISTIC, "identity": IDENTITY}
 STRUCTURE = ("activation", "standardize", "n_knots")  # fixed once there are weights
 
 FEW_ROWS = 5_000  # distinct rows up to which "auto" takes more and narrower members
@@ -135,7 +134,7 @@ class Plan:
         if self.before is not None:
             last = self.before.params
             if last is None:
-                last = self.previous["_models"][0].network.params
+                last = self.previous["_blend"].models[0].network.params
             return last.astype(dtype)
         params = np.empty(self.shape.n_params, dtype)
         network = self.network(params)
@@ -389,7 +388,7 @@ def _level_statistics(rows, distinct, previous, stream, seed):
     A fit that is continued keeps those of the first one, and a stream has none.
     """
     if previous is not None:
-        levels = previous["_levels"]
+        levels = previous["_blend"].levels
     else:
         many = {j: n for j, n in rows.n_levels.items() if n > MANY_LEVELS}
         levels = None
@@ -425,7 +424,7 @@ def _inputs(settings, previous, rows):
             "Sparse columns are not centred: give X in the same form, or use "
             "standardize=False."
         )
-    return previous["_models"][0].inputs.with_dtype(dtype)
+    return previous["_blend"].models[0].inputs.with_dtype(dtype)
 
 
 def _dataset(rows, distinct, mean_weight):

@@ -145,7 +145,7 @@ def _convert(scope, operator, container):
     clf, (label, scores) = operator.raw_operator, operator.outputs
     options = scope.get_options(clf, {"raw_scores": False})
     node = partial(_node, container.target_opset)
-    models = clf._models
+    models = clf._blend.models
     found = _scores(node, operator.inputs[0], models, options["raw_scores"])
     best = node("ArgMax", found, axis=1, keepdims=0)
     answer = node("Gather", _labels(scope, clf), best, output_names=[label])
