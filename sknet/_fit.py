@@ -110,7 +110,7 @@ def _n_subtasks(plans):
         return len(plans)
     if settings.solver == "lbfgs" and k > 1:
         return k
-    return 1 if plans[0].stream else settings.max_iter
+    return plans[0].max_iter
 
 
 @cache
@@ -146,7 +146,7 @@ def _train(plans, task):
     threads = n_threads(settings.n_jobs, len(plans))
     if threads == 1 or task.context is not None:  # callbacks see one after the other
         for plan in plans:
-            variant_task = task.subtask(plan.variant.name, settings.max_iter)
+            variant_task = task.subtask(plan.variant.name, plan.max_iter)
             try:
                 trainings.append(_train_stochastic(plan, variant_task))
             except KeyboardInterrupt as error:
@@ -190,10 +190,8 @@ def _train_stochastic(plan, task, is_interrupted=None):
             plan.member_data, plan.inputs, plan.batch_size, rngs["shuffle"]
         )
         optimizer = _optimizer(plan, network)
-        max_iter, schedule = settings.max_iter, Constant(settings.learning_rate_init)
-        if plan.stream:
-            max_iter = 1
-        elif settings.learning_rate == "cosine":
+        max_iter, schedule = plan.max_iter, Constant(settings.learning_rate_init)
+        if settings.learning_rate == "cosine" and not plan.stream:
             schedule = WarmupCosine(schedule.rate, max_iter, len(batches))
         monitor = _monitor(plan, network, schedule, ready=batches.ready)
         monitor.is_interrupted = is_interrupted
@@ -268,9 +266,9 @@ def _train_lbfgs(plan, task):
             batches = Minibatches(member_data, plan.inputs, size, None, whole=True)
             monitor = _monitor(plan, network, member=j)
             monitors.append(monitor)
-            member_task = task.subtask("member", settings.max_iter) if k > 1 else task
+            member_task = task.subtask("member", plan.max_iter) if k > 1 else task
             member_task.follow(monitor, _progress, _fitted)
-            fit_lbfgs(network, batches, monitor, settings.max_iter, settings.tol)
+            fit_lbfgs(network, batches, monitor, plan.max_iter, settings.tol)
             monitor.say_why_it_stopped()
             if k > 1 and member_task.end(_progress, _fitted):
                 monitor.stop_reason = "callback"
@@ -492,6 +490,6 @@ def _warn_if_in_trouble(plans, trainings):
             f"The best loss, {best_loss:.4g}, is no better than predicting the class "
             f"frequencies. X may not predict y, or the network is over-regularized. "
             f"Change learning_rate_init={settings.learning_rate_init:g}, "
-            f"alpha={settings.alpha:g} or max_iter={settings.max_iter}.",
+            f"alpha={settings.alpha:g} or max_iter={plan.max_iter}.",
             ConvergenceWarning,
         )

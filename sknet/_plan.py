@@ -28,6 +28,7 @@ from sknet._training.crossfit import member_weights
 STRUCTURE = ("activation", "standardize", "n_knots")  # fixed once there are weights
 
 FEW_ROWS = 5_000  # distinct rows up to which "auto" takes more and narrower members
+MOST_EPOCHS, FEWEST_EPOCHS, ROWS_TO_PASS = 80, 10, 2_000_000
 MOST_WEIGHTS = 1 << 24  # of the first layer: with gradient and moments 0.5 GB
 LBFGS_ELEMENTS = 1 << 20  # of the widest array of a block of rows
 
@@ -50,7 +51,7 @@ BLEND = {
     "ranks": {"dropout": 0.1, "ranks": True},
 }
 CURVED = {"knots", "ranks"}  # variants that need columns of more than two values
-ROWS_TO_BLEND = 250  # distinct rows from which on "auto" blends
+ROWS_TO_BLEND = 100  # distinct rows from which on "auto" blends
 
 
 @dataclass
@@ -117,6 +118,16 @@ class Plan:
         """A network on ``params``."""
         activation = ACTIVATIONS[self.settings.activation]
         return TwoLayerNetwork(shape or self.shape, params, activation, self.loss)
+
+    @property
+    def max_iter(self):
+        """Most epochs; with many rows each of them takes more steps."""
+        if self.stream:
+            return 1
+        if self.settings.max_iter == "auto":
+            rows = len(self.data.rows)
+            return min(MOST_EPOCHS, max(FEWEST_EPOCHS, ROWS_TO_PASS // rows))
+        return self.settings.max_iter
 
     @property
     def batch_size(self):
