@@ -16,9 +16,16 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn import get_config
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _check_y,
+    check_consistent_length,
+    column_or_1d,
+    validate_data,
+)
 
-ENCODE = "encode other columns first, for example with skrub.TableVectorizer."
+from sknet._data.table import Table, is_frame
+
 PLAIN_DTYPES = "fd?bBhHiIlLqQ"  # float32, float64, bool and all integers
 MISSING_TYPES = {"NoneType", "NAType", "NaTType"}
 OWN_FRAMES = {"sknet", "sklearn", "contextlib"}
@@ -40,10 +47,14 @@ class Rows(NamedTuple):
     y: np.ndarray
     sample_weight: np.ndarray
     classes: np.ndarray
+    n_levels: dict  # of the columns of X that hold codes of categories
+    group: np.ndarray | None = None  # (n_samples,) as codes
 
 
-def check_rows(estimator, X, y, sample_weight, *, classes=None, reset=True):
-    """Check X, y and weights together and encode the labels.
+def check_rows(
+    estimator, X, y, sample_weight, *, groups=None, classes=None, reset=True
+):
+    """Check X, y, weights and groups together and encode the labels.
 
     Parameters
     ----------
@@ -55,22 +66,32 @@ def check_rows(estimator, X, y, sample_weight, *, classes=None, reset=True):
     Raises
     ------
     ValueError, TypeError
-        For what scikit-learn refuses, labels that are no known class, and weights that
-        are negative or all zero.
+        For what scikit-learn refuses, columns that are neither numbers nor categories,
+        labels that are no known class, and weights that are negative or all zero.
     """
-    X, y = _validated(estimator, X, check_labels(y), reset=reset)
-    check_classification_targets(y)
+    if y is None:
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but "
+            "the target y is None."
+        )
+    X, y = _plain_X(estimator, X, reset), check_labels(y)
+    groups = None if groups is None else _check_groups(groups)
+    check_consistent_length(X, y, groups)
     weight = check_weights(sample_weight, X)
+    if reset:
+        estimator._table = Table.fit(X, estimator.categorical_features, weight > 0)
+    X = _to_array(estimator, X)
     if classes is None:
         classes = np.unique(y[weight > 0])
-    rows = Rows(X, _encode(y, classes, weight), weight, classes)
+    n_levels = {j: len(levels) for j, levels in estimator._table.levels.items()}
+    rows = Rows(X, _encode(y, classes, weight), weight, classes, n_levels, groups)
     _check_class_weight(estimator.class_weight, rows)
     if not estimator.standardize:
         _warn_about_scales(X)
     return rows
 
 
-def check_validation_set(estimator, classes, X_val, y_val, sample_weight_val):
+def check_validation_set(estimator, rows, X_val, y_val, sample_weight_val):
     """The given validation set, checked and encoded; None if there is none.
 
     Raises
@@ -87,20 +108,22 @@ def check_validation_set(estimator, classes, X_val, y_val, sample_weight_val):
         raise ValueError(f"{given} was given without {missing}: pass both or neither.")
     at_fault = "X_val and y_val"
     try:
-        X, y = _validated(estimator, X_val, check_labels(y_val), reset=False)
+        X, y = check_X(estimator, X_val), check_labels(y_val, "y_val")
+        check_consistent_length(X, y)
         at_fault = "sample_weight_val"
         weight = check_weights(sample_weight_val, X, "sample_weight_val")
     except (ValueError, TypeError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"The validation set, {at_fault}: {error}") from error
-    return Rows(X, _encode(y, classes, weight, "y_val"), weight, classes)
+    codes = _encode(y, rows.classes, weight, "y_val")
+    return rows._replace(X=X, y=codes, sample_weight=weight, group=None)
 
 
 def check_X(estimator, X):
-    """X (n_samples, n_features) for prediction: finite, real, dense or CSR."""
+    """X (n_samples, n_features) for prediction, as an array or CSR."""
     if _is_usable_as_it_is(estimator, X):
         return X
-    return _validated(estimator, X, reset=False)[0]
+    return _to_array(estimator, _plain_X(estimator, X, False))
 
 
 def _is_usable_as_it_is(estimator, X):
@@ -114,67 +137,159 @@ def _is_usable_as_it_is(estimator, X):
         return False
     if hasattr(estimator, "feature_names_in_") or not X.dtype.isnative:
         return False
+    if estimator._table.levels:
+        return False
     if X.dtype.kind != "f" or get_config()["assume_finite"]:
         return True
     with np.errstate(over="ignore", invalid="ignore"):
         return math.isfinite(np.add.reduce(X, None))  # only if all its terms are
 
 
-def _validated(estimator, X, *y, reset):
-    """scikit-learn's validation; refuses dtypes that are no real numbers."""
+def _plain_X(estimator, X, reset):
+    """A data frame, an array or CSR, whose number and names of columns are right."""
+    if is_frame(X):
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        if 0 in X.shape:
+            raise ValueError(
+                f"Found array with {X.shape[0]} sample(s) and {X.shape[1]} feature(s) "
+                "while a minimum of 1 is required."
+            )
+        return X
+    if isinstance(X, np.ma.MaskedArray):
+        X = X.astype(np.float64).filled(np.nan)
     options = {"accept_sparse": ("csr", "csc"), "dtype": "numeric", "reset": reset}
     try:
-        with np.errstate(over="ignore", invalid="ignore"):  # of the sum of X
-            validated = validate_data(
-                estimator, X, *(y or ("no_validation",)), **options
-            )
-    except np.exceptions.DTypePromotionError as error:
-        raise ValueError(f"X must hold real numbers: {error}; {ENCODE}") from error
-    X, *y = validated if y else (validated,)
+        with np.errstate(over="ignore", invalid="ignore"):
+            X = validate_data(estimator, X, ensure_all_finite=False, **options)
+    except (ValueError, TypeError) as error:
+        raise _with_column(error, X) from error
     if X.dtype.kind not in "biuf":
-        raise ValueError(f"X must hold real numbers. Got dtype {X.dtype}; {ENCODE}")
+        raise ValueError(
+            f"X must hold real numbers. Got dtype {X.dtype}. Convert its columns to "
+            "numbers, for example with skrub.TableVectorizer."
+        )
     if sp.issparse(X):
         X = sp.csr_array(X)
         if not X.has_canonical_format:
             X = X.copy()
             X.sum_duplicates()
-    return X, *y
+    return X
+
+
+def _with_column(error, X):
+    """An error of scikit-learn's that names the column and the value in question."""
+    if not isinstance(X, (np.ndarray, list)) or np.asarray(X, object).ndim != 2:
+        return error
+    for j, column in enumerate(np.asarray(X, object).T):
+        for value in column:
+            try:
+                float(value)
+            except (ValueError, TypeError) as found:
+                return type(error)(
+                    f"Column {j} of X holds {str(value)[:60]!r} of type "
+                    f"{type(value).__name__}: {str(found)[:90]}. Strings are "
+                    "categories in a data frame. In an array, convert them to numbers."
+                )
+    return error
+
+
+def _to_array(estimator, X):
+    """X as an array of numbers and codes, or CSR, without infinity."""
+    table = estimator._table
+    if is_frame(X) or table.levels:
+        if sp.issparse(X):
+            raise ValueError(
+                "X is sparse, but was a data frame with categories in fit. Give a data "
+                "frame."
+            )
+        X = table.transform(X)
+    if get_config()["assume_finite"] or X.dtype.kind != "f":
+        return X
+    values = X.data if sp.issparse(X) else X
+    with np.errstate(over="ignore", invalid="ignore"):
+        if math.isfinite(np.add.reduce(values, None)):
+            return X
+    infinite = np.isinf(values)
+    if infinite.any():
+        place = np.argwhere(infinite)[0]
+        column = X.indices[place[0]] if sp.issparse(X) else place[1]
+        raise ValueError(
+            f"Input X contains infinity: column {table.name(column)!r} has "
+            f"{values[tuple(place)]}. Replace it by a number, or by NaN for a missing "
+            "value."
+        )
+    return X
+
+
+def _is_missing(value):
+    return (
+        value is None
+        or type(value).__name__ in MISSING_TYPES
+        or (isinstance(value, float) and value != value)
+    )
 
 
 def check_labels(y, name="y"):
-    """Labels without their pandas extension type, if they have one.
+    """Labels (n_samples,) of one type that can be sorted.
 
-    scikit-learn would turn such integers and bools into floats.
+    Objects that are all integers, bools or floats become an array of that type, which
+    scikit-learn would refuse.
 
     Raises
     ------
     ValueError
-        For missing labels and a mix of types, which scikit-learn does not explain.
+        For missing labels and a mix of types.
     """
     plain = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
     if plain is not None and plain.kind in "bui" and not y.isna().any():
-        return y.to_numpy(dtype=plain)
-    labels = np.asarray(y)
-    if labels.dtype.kind != "O" or labels.ndim != 1:
-        return y
-    types = {type(label) for label in labels.tolist()}
-    names = sorted(t.__name__ for t in types)
-    if missing := MISSING_TYPES.intersection(names):
+        y = y.to_numpy(dtype=plain)
+    elif isinstance(y, (list, tuple)):  # NumPy would make strings of a mix
+        objects = np.array(y, dtype=object)
+        y = objects if objects.ndim == 1 else y
+    labels = _check_y(y) if np.asarray(y).dtype.kind != "O" else np.asarray(y)
+    labels = column_or_1d(labels, warn=True)
+    if labels.dtype.kind != "O":
+        check_classification_targets(labels)
+        return labels
+    missing = [i for i, label in enumerate(labels) if _is_missing(label)]
+    if missing:
         raise ValueError(
-            f"{name} has missing labels (of type {min(missing)}): label those rows, or "
-            "leave them out."
+            f"Input {name} contains NaN or other missing labels: {len(missing)} of "
+            f"{len(labels)}, the first in row {missing[0]}. Label these rows or drop "
+            f"them, for example with keep = {name}.notna()."
         )
-    if len({str if issubclass(t, str) else Real for t in types}) > 1:
+    types = {type(label) for label in labels}
+    names = sorted(t.__name__ for t in types)
+    if all(issubclass(t, (Real, np.bool_)) for t in types):
+        labels = np.array(labels.tolist())
+    elif len({str if issubclass(t, str) else t for t in types}) > 1:
         raise ValueError(
             f"{name} must hold labels of one type that can be sorted. Got a mix: "
             f"{names}."
         )
-    if not all(issubclass(t, str) for t in types):
+    elif not hasattr(types.pop(), "__lt__"):
+        raise ValueError(f"Unknown label type: {name} holds objects of type {names}.")
+    if labels.dtype.kind != "O" or isinstance(labels[0], str):
+        check_classification_targets(labels)
+    return labels
+
+
+def _check_groups(groups):
+    """Group of each row, as codes.
+
+    Raises
+    ------
+    ValueError
+        If a group is missing.
+    """
+    groups = column_or_1d(np.asarray(groups), warn=True)
+    missing = [i for i, value in enumerate(groups.tolist()) if _is_missing(value)]
+    if missing:
         raise ValueError(
-            f"Unknown label type: {name} is an array of objects of type {names}. Give "
-            f"it a dtype of its own, by {name}.astype(int) or the like."
+            f"groups has missing values: {len(missing)} of {len(groups)}, the first in "
+            f"row {missing[0]}. Give every row a group."
         )
-    return y
+    return np.unique(groups, return_inverse=True)[1].reshape(-1)
 
 
 def check_weights(sample_weight, X, name="sample_weight"):
@@ -217,9 +332,15 @@ def _encode(y, classes, weight, name="y"):
     known = {label: i for i, label in enumerate(classes.tolist())}
     unseen = [label for label in labels.tolist() if label not in known]
     if unseen:
+        hint = ""
+        if name == "y_val":
+            hint = (
+                " Meta-estimators such as VotingClassifier replace the labels of y by "
+                "integers: y_val must hold these."
+            )
         raise ValueError(
             f"{name} contains labels that were not among the classes seen before: "
-            f"{unseen[:5]}. The classes are {classes.tolist()[:20]}."
+            f"{unseen[:5]}. The classes are {classes.tolist()[:20]}.{hint}"
         )
     places = np.array([known[label] for label in labels.tolist()], np.intp)
     codes[counts] = places[found.reshape(-1)]
@@ -268,7 +389,8 @@ def _check_class_weight(class_weight, rows):
         if label not in classes and not complete:
             raise ValueError(
                 f"class_weight has the label {label!r}, which is not among the classes "
-                f"{classes[:20]}."
+                f"{classes[:20]}. Meta-estimators such as VotingClassifier replace "
+                "labels by integers before they fit: use these, or 'balanced'."
             )
         if not isinstance(weight, Real) or not 0 <= weight < math.inf:
             raise ValueError(

@@ -22,10 +22,18 @@ from sklearn.utils.validation import check_is_fitted
 
 import sknet
 from sknet import _checks
+from sknet._blend import (
+    ACTIVATIONS,
+    Blend,
+    log_mean_proba,
+    mean_proba,
+    member_proba,
+    most_probable,
+)
 from sknet._callbacks import CallbackSupportMixin, Task
-from sknet._fit import Model, fit
-from sknet._plan import ACTIVATIONS, State
-from sknet._training.crossfit import raw_blocks
+from sknet._data.table import Table
+from sknet._fit import fit
+from sknet._plan import State
 
 LAYOUT = 3  # of what is saved; a change of its meaning needs another number
 
@@ -55,9 +63,11 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     .. math:: p(y \mid x) = \operatorname{softmax}(a(z W_1 + b_1) W_2 + b_2)
 
-    from the scaled columns z, with a single sigmoid output for two classes. A fit
-    depends on the weighted data only: weight 3 equals three copies of a row, weight 0
-    equals its absence, and the order of the rows does not matter.
+    from the scaled columns z, with a single sigmoid output for two classes. On all but
+    small data, four variants of the network are trained, which differ in how columns of
+    numbers enter and in dropout, and blended with weights that suit the rows they did
+    not train on. A fit depends on the weighted data only: weight 3 equals three copies
+    of a row, weight 0 equals its absence, and the order of the rows does not matter.
 
     Parameters
     ----------
@@ -86,8 +96,9 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         `n_iter_no_change` epochs brought no improvement.
     learning_rate_init : float, default=0.01
         The highest learning rate. Decrease it if the loss is not finite.
-    max_iter : int, default=80
-        Most epochs, or iterations of L-BFGS.
+    max_iter : int or 'auto', default='auto'
+        Most epochs, or iterations of L-BFGS. 'auto' takes 80 for up to 25,000 distinct
+        rows, and fewer for more, down to 10.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the initial weights, the folds, the shuffling and the dropout. Pass an
         int for the same model at each call.
@@ -114,23 +125,36 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         start. Without early stopping, only a constant learning rate is ended by it.
     dropout : float or 'auto', default='auto'
         Share of hidden units switched off at each training step [3]_. 'auto' takes 0.5
-        for up to 5,000 distinct rows and 0.35 for more.
+        for up to 5,000 distinct rows and 0.35 for more, and 0.1 in the other variants
+        of a blend.
     input_dropout : float, default=0.0
         Share of inputs switched off at each training step.
     standardize : bool, default=True
         Subtract each column's mean and divide by its standard deviation (by their
         distance for two values), bound outliers smoothly at 5, and let 'adam' learn a
         factor for each input [4]_. Sparse X is only divided. False takes X as it is.
-    n_knots : {'auto', 0, 1}, default='auto'
-        With 1, a standardized column enters as two inputs, its part above the mean and
-        its part below [5]_. 'auto' takes 1 for up to 128 columns of more than two
-        values, and 0 for sparse X.
+    n_knots : int or 'auto', default='auto'
+        Inputs of a standardized column of numbers: 0 for the column alone, 1 for its
+        parts above and below the mean, k up to 255 for a piecewise linear basis in k
+        quantiles [5]_. 'auto' takes 1 for up to 128 columns and else 0.
     dtype : {'float32', 'float64'}, default='float32'
         Precision of training. L-BFGS always uses float64. Predictions have the
         precision of the X given to `fit`.
     class_weight : dict, 'balanced' or None, default=None
         Factors ``{label: weight}`` for the sample weights. 'balanced' gives all classes
         the same total weight.
+    categorical_features : 'from_dtype', array-like or None, default='from_dtype'
+        Columns of categories: those of a frame that are categories or strings, or the
+        given names, indices or mask, or none. Each level is an input of its own, rare
+        levels share one with levels that were not seen in `fit`, and a column of more
+        than 40 levels enters as an out-of-fold statistic of the labels.
+    blend : bool or 'auto', default='auto'
+        Whether to blend four variants of the network. 'auto' does so from 100 distinct
+        rows on, where there are folds and `dropout` and `n_knots` are 'auto'. False is
+        up to four times as fast.
+    n_jobs : int or None, default=None
+        Threads for the variants of a blend and for the prediction of many rows. -1
+        takes all cores. The result does not depend on it.
 
     Attributes
     ----------
@@ -140,6 +164,10 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, if all are strings.
+    blend_weights_ : ndarray of shape (n_variants,)
+        Weights of the variants "plain", "sharp" (with little dropout), "knots" (with a
+        piecewise linear basis) and "ranks" (with the normal scores of ranks).
+        Attributes of the network and of its training are those of "plain".
     coefs_ : list of ndarray
         Read-only weights on the inputs, of shapes (n_inputs, hidden_layer_size) and
         (hidden_layer_size, n_outputs), with a leading axis for several members.
@@ -150,13 +178,14 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         What 'auto' became.
     dropout_ : float
         What 'auto' became.
+    input_names_ : ndarray of shape (n_inputs,)
+        Names of the network's inputs, such as "age (upper)", "age missing", "sex=male".
     mean_, scale_ : ndarray of shape (`n_features_in_`,) or None
-        What is subtracted from each column and what it is divided by. None without
-        `standardize`; the mean is zero for sparse X.
-    split_columns_ : ndarray of int of shape (n_inputs - `n_features_in_`,)
-        Columns that enter twice: the part above the mean in its place, the part below
-        it at the end. 0.4 is taken from the size of both, so that their means are near
-        zero.
+        What is subtracted from each column and what it is divided by, NaN for
+        categories. None without `standardize`; the mean is zero for sparse X.
+    split_columns_ : ndarray of int
+        Columns that enter as their parts above and below the mean. 0.4 is taken from
+        the size of both, so that their means are near zero.
     oof_proba_ : ndarray of shape (n_samples, n_classes) or None
         Probabilities of each row by the member that was not trained on it, as from
         ``cross_val_predict``. NaN for the only row of its class.
@@ -221,7 +250,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         ],
         "learning_rate": [StrOptions({"cosine", "constant"})],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state", np.random.Generator],
         "tol": [Interval(Real, 0, None, closed="left")],
         "verbose": ["verbose"],
@@ -237,9 +266,12 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "input_dropout": [Interval(Real, 0, 1, closed="left")],
         "standardize": ["boolean"],
-        "n_knots": [StrOptions({"auto"}), Options(Integral, {0, 1})],
+        "n_knots": [StrOptions({"auto"}), Interval(Integral, 0, 255, closed="both")],
         "dtype": [StrOptions({"float32", "float64"})],
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "blend": [StrOptions({"auto"}), "boolean"],
+        "n_jobs": [Integral, None],
+        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
     }
 
     def __init__(
@@ -253,7 +285,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         batch_size="auto",
         learning_rate="cosine",
         learning_rate_init=0.01,
-        max_iter=80,
+        max_iter="auto",
         random_state=None,
         tol=1e-4,
         verbose=0,
@@ -269,6 +301,9 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         n_knots="auto",
         dtype="float32",
         class_weight=None,
+        categorical_features="from_dtype",
+        blend="auto",
+        n_jobs=None,
     ):
         self.hidden_layer_size = hidden_layer_size
         self.n_estimators = n_estimators
@@ -294,6 +329,9 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.n_knots = n_knots
         self.dtype = dtype
         self.class_weight = class_weight
+        self.categorical_features = categorical_features
+        self.blend = blend
+        self.n_jobs = n_jobs
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -302,6 +340,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         y,
         sample_weight=None,
         *,
+        groups=None,
         X_val=None,
         y_val=None,
         sample_weight_val=None,
@@ -310,14 +349,21 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Any real dtype and memory layout. Arrays and CSR matrices are not copied.
+        X : {data frame, array-like, sparse matrix} of shape (n_samples, n_features)
+            Numbers, with NaN for missing values. A frame of pandas, polars or pyarrow
+            may have columns of categories and strings, see `categorical_features`.
+            Arrays and CSR matrices are not copied.
 
         y : array-like of shape (n_samples,)
             Labels: strings, bools, integers, dates or floats without a fraction.
 
         sample_weight : array-like of shape (n_samples,), default=None
             How often each row counts. Their common scale does not matter.
+
+        groups : array-like of shape (n_samples,), default=None
+            The patient, user or other subject of each row. Rows of one group are left
+            out of training together, so that early stopping, `temperature_` and
+            `oof_proba_` are those of new subjects.
 
         X_val, y_val : array-like, default=None
             A validation set, used for early stopping instead of rows left out.
@@ -350,11 +396,12 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 X,
                 y,
                 sample_weight,
+                groups=groups,
                 classes=None if previous is None else self.classes_,
                 reset=previous is None,
             )
             validation = _checks.check_validation_set(
-                self, rows.classes, X_val, y_val, sample_weight_val
+                self, rows, X_val, y_val, sample_weight_val
             )
             begin_task = partial(Task.of_fit, self, "fit", X, y, sample_weight)
             interruption = self._train(rows, validation, previous, begin_task)
@@ -362,7 +409,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     @available_if(_trains_in_batches)
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(self, X, y, classes=None, sample_weight=None, *, groups=None):
         """Train for exactly one pass over a batch of rows.
 
         There is no early stopping and `temperature_` is 1. The learning rate is
@@ -384,6 +431,9 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         sample_weight : array-like of shape (n_samples,), default=None
             How often each row counts.
 
+        groups : None
+            Not supported: no rows are left out.
+
         Returns
         -------
         self : TwoLayerClassifier
@@ -395,6 +445,11 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             If `classes` is missing at first or changed later, or a label is not in it;
             if no row has positive weight.
         """
+        if groups is not None:
+            raise ValueError(
+                "partial_fit leaves no rows out, so it takes no groups. Use fit, or "
+                "pass groups=None."
+            )
         self._validate_params()  # which _fit_context leaves out of later calls
         with self._kept_if_it_fails():
             previous = self._previous()
@@ -416,50 +471,49 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {data frame, array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
         y : ndarray of shape (n_samples,)
             Labels from `classes_`.
         """
-        best = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[best]
+        return self.classes_[self._predict(X, most_probable)]
 
     def predict_proba(self, X):
         """Probability of each class: the members' mean.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {data frame, array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
         p : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`; float32 if `fit` was given float32.
         """
-        return self._predict_blocks(X, lambda loss, raw: loss.mean_proba(raw))
+        return self._predict(X, mean_proba)
 
     def predict_log_proba(self, X):
         """Logarithm of `predict_proba`, computed from the logits: finite always.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {data frame, array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
         log_p : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`.
         """
-        return self._predict_blocks(X, lambda loss, raw: loss.log_mean_proba(raw))
+        return self._predict(X, log_mean_proba)
 
     def decision_function(self, X):
         """Logit of the second class's probability, or the logarithm of each class's.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {data frame, array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -467,7 +521,34 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             For two classes, positive where the second is more probable.
         """
         log_proba = self.predict_log_proba(X)
-        return self._model.network.loss.decision(log_proba)
+        return self._blend.models[0].network.loss.decision(log_proba)
+
+    def member_proba(self, X):
+        """Probability of each class by each member; `predict_proba` is their mean.
+
+        Parameters
+        ----------
+        X : {data frame, array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        p : ndarray of shape (n_estimators_, n_samples, n_classes)
+            Their spread tells where the members disagree.
+        """
+        return self._predict(X, member_proba).transpose(1, 0, 2)
+
+    @property
+    def input_names_(self):
+        """Names (n_inputs,) of the network's inputs, the rows of ``coefs_[0]``.
+
+        Such as "age (upper)" and "age (lower)" for the parts of a column above and
+        below its mean, "age missing" and "sex=male".
+        """
+        model, table = self._fitted_model(), self._table
+        columns = [table.name(j) for j in range(self.n_features_in_)]
+        if self._blend.levels is not None:
+            columns = self._blend.levels.names(columns, self.classes_)
+        return np.array(model.inputs.names(columns, table.levels), dtype=object)
 
     @property
     def temperature_(self):
@@ -493,22 +574,19 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
         return tags
 
     def __sklearn_is_fitted__(self):
-        return "_model" in vars(self)
+        return "_blend" in vars(self)
 
     def __getstate__(self):
         state = {**super().__getstate__(), "_sknet_version": sknet.__version__}
         state["_sknet_layout"] = LAYOUT
         if self.__sklearn_is_fitted__():  # plain types, which skops need not trust
-            model, network = vars(self._model), self._model.network
-            state["_model"] = {
-                **model,
-                "inputs": {**vars(model["inputs"]), "dtype": network.params.dtype.name},
-                "network": (tuple(network.shape), network.params),
-            }
+            state["_blend"] = self._blend.state()
             state["_state"] = vars(self._state)
+            state["_table"] = vars(self._table)
         return state
 
     def __setstate__(self, state):
@@ -530,9 +608,10 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 SknetVersionWarning,
                 stacklevel=2,
             )
-        if "_model" in state:
-            state["_model"] = Model.restored(state["_model"], len(state["classes_"]))
+        if "_blend" in state:
+            state["_blend"] = Blend.restored(state["_blend"], len(state["classes_"]))
             state["_state"] = State(**state["_state"])
+            state["_table"] = Table(**state["_table"])
         super().__setstate__(state)
 
     def _validate_params(self):
@@ -553,8 +632,10 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         try:
             yield
         except BaseException:
+            # except what scikit-learn needs to end the callbacks
+            callbacks = {n: v for n, v in vars(self).items() if "callback" in n}
             vars(self).clear()
-            vars(self).update(before)
+            vars(self).update(before, **callbacks)
             raise
 
     def _previous(self):
@@ -595,25 +676,12 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _fitted_model(self):
         if not self.__sklearn_is_fitted__():
             raise AttributeError(f"this {type(self).__name__} is not fitted yet")
-        return self._model
+        return self._blend.models[0]
 
-    def _predict_blocks(self, X, reduction):
-        """Apply ``reduction(loss, raw)`` to the logits, block by block."""
+    def _predict(self, X, reduction):
         if not self.__sklearn_is_fitted__():
             check_is_fitted(self)
-        X, model = _checks.check_X(self, X), self._model
-        n, loss, predicted = X.shape[0], model.network.loss, None
-        with np.errstate(all="ignore"):  # what is too large is cut, or rounds to zero
-            for part, raw in raw_blocks(model.network, model.inputs, X):
-                if model.temperature != 1.0:
-                    raw *= 1 / model.temperature
-                block = reduction(loss, raw)
-                if len(block) == n:
-                    return block
-                if predicted is None:
-                    predicted = np.empty((n, *block.shape[1:]), block.dtype)
-                predicted[part] = block
-        return predicted
+        return self._blend.predict(_checks.check_X(self, X), reduction, self.n_jobs)
 
 
 def _read_only(*stacks):

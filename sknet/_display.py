@@ -208,7 +208,9 @@ class LossCurveDisplay:
             self.best_line_ = _draw([self.best_iter], [loss], best_kw, **style)
 
         ax.set(xlabel="Epoch", ylabel="Loss")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        locator = ax.xaxis.get_major_locator()
+        if isinstance(locator, MaxNLocator):  # not one of the user's own
+            locator.set_params(integer=True, min_n_ticks=1)
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -5,28 +5,30 @@ prepare, train, calibrate, and collect the attributes.
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
+from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
 import threadpoolctl
 from sklearn.exceptions import ConvergenceWarning
 
+from sknet._blend import Blend, Model, n_threads
 from sknet._checks import warn
-from sknet._data.folds import fold_of_rows
-from sknet._data.inputs import Inputs
+from sknet._data.folds import EVERY_FOLD, NO_FOLD, fold_of_rows
 from sknet._data.minibatches import Minibatches
 from sknet._data.weighted import row_hash
-from sknet._network.losses import loss_for
-from sknet._network.network import Shape, TwoLayerNetwork
-from sknet._plan import ACTIVATIONS, generator, prepare
+from sknet._plan import prepare
 from sknet._training.crossfit import (
+    MOST_LOGITS,
     OutOfFoldLoss,
     ValidationLoss,
+    blend_weights,
+    factor_of_mean,
     raw_blocks,
-    temperature_of_mean,
 )
 from sknet._training.loops import fit_lbfgs, fit_stochastic
 from sknet._training.monitor import Monitor, joint_history
@@ -40,35 +42,14 @@ NO_BETTER = 1e-4  # a smaller share of the prior's loss is chance
 SMALLEST_PRIOR_LOSS = 1e-6  # below it there is one class, and nothing to learn
 
 
-@dataclass
-class Model:
-    """A trained network and what it takes to predict with it."""
-
-    inputs: Inputs
-    network: TwoLayerNetwork
-    activation: str
-    temperature: float = 1.0
-
-    @classmethod
-    def restored(cls, saved, n_classes):
-        """The model from what ``TwoLayerClassifier.__getstate__`` saves."""
-        inputs = object.__new__(Inputs)
-        vars(inputs).update(saved["inputs"], dtype=np.dtype(saved["inputs"]["dtype"]))
-        shape, params = saved["network"]
-        network = TwoLayerNetwork(
-            Shape(*shape), params, ACTIVATIONS[saved["activation"]], loss_for(n_classes)
-        )
-        return cls(inputs, network, saved["activation"], saved["temperature"])
-
-
 class Training(NamedTuple):
-    """What training leaves behind."""
+    """What the training of a variant leaves behind."""
 
     params: np.ndarray  # of the best epoch
     monitors: list[Monitor]  # one, or one for each member that L-BFGS trained
     temperature: float = 1.0  # of each member alone
-    mean_temperature: float = 1.0
     out_of_fold_loss: float | None = None
+    label_proba: np.ndarray | None = None  # out of fold, (n_judged,)
     next_params: np.ndarray | None = None  # the last weights
     optimizer: dict[str, Any] | None = None
     generators: dict[str, Any] | None = None
@@ -100,24 +81,36 @@ def fit(settings, rows, validation, previous, begin_task, *, stream=False):
     interruption : KeyboardInterrupt or None
         What ended training early.
     """
-    train = _train_lbfgs if settings.solver == "lbfgs" else _train_stochastic
     with np.errstate(all="ignore"):  # what is not finite is dealt with
-        plan = prepare(settings, rows, validation, previous, stream)
-        with _blas_threads(plan):
-            task, training = train(plan, begin_task)
-            attributes = fitted_attributes(plan, training)
-            if settings.store_oof_proba and plan.fold is not None:
-                attributes["oof_proba_"] = _out_of_fold_proba(plan, training, rows.X)
-    if training.interruption is None:
-        _warn_if_in_trouble(plan, training)
-        if settings.store_oof_proba and plan.fold is None and not stream:
+        plans = prepare(settings, rows, validation, previous, stream)
+        task = begin_task(_n_subtasks(plans))
+        with _blas_threads(plans):
+            trainings = _train(plans, task)
+            plans = plans[: len(trainings)]
+            attributes = fitted_attributes(plans, trainings)
+            if settings.store_oof_proba and plans[0].fold is not None:
+                proba = _out_of_fold_proba(plans[0], attributes["_blend"], rows)
+                attributes["oof_proba_"] = proba
+    if trainings[-1].interruption is None:
+        _warn_if_in_trouble(plans, trainings)
+        if settings.store_oof_proba and plans[0].fold is None and not stream:
             warn(
                 "store_oof_proba=True needs folds, but no rows were left out in folds: "
                 "it takes early_stopping, n_estimators of 2 or more, no X_val, and "
                 "enough distinct rows. oof_proba_ is None."
             )
         task.end(lambda: attributes, lambda: attributes)
-    return attributes, training.interruption
+    return attributes, trainings[-1].interruption
+
+
+def _n_subtasks(plans):
+    """Subtasks that callbacks see: variants, members of L-BFGS, or epochs."""
+    settings, k = plans[0].settings, plans[0].variant.n_estimators
+    if len(plans) > 1:
+        return len(plans)
+    if settings.solver == "lbfgs" and k > 1:
+        return k
+    return plans[0].max_iter
 
 
 @cache
@@ -125,68 +118,112 @@ def _threadpools():
     return threadpoolctl.ThreadpoolController()
 
 
-def _blas_threads(plan):
+def _blas_threads(plans):
     """One BLAS thread where the products of a step are too small to share.
 
-    A thread that waits for a core may delay each product by milliseconds.
+    A thread that waits for a core may delay each product by milliseconds. The variants
+    of a blend have one each, so that it does not depend on ``n_jobs``.
     """
+    plan = plans[0]
     d, h, o, k = plan.shape
     width = h if plan.settings.solver == "lbfgs" else k * h
     d = o if plan.state.sparse else d  # products of sparse rows have one thread anyway
-    if plan.batch_size * d * width >= WORTH_SHARING:
+    if len(plans) == 1 and plan.batch_size * d * width >= WORTH_SHARING:
         return nullcontext()
     return _threadpools().limit(limits=1, user_api="blas")
 
 
-def _train_stochastic(plan, begin_task):
-    """Train all members together in minibatches."""
-    settings, before = plan.settings, plan.before
-    rngs = {purpose: generator(plan.state.seed, purpose) for purpose in DRAWS}
-    if before is not None and before.generators is not None:
-        for purpose, rng in rngs.items():
-            rng.bit_generator.state = before.generators[purpose]
-    network = plan.network(plan.first_params())
-    network.dropout = plan.variant.dropout
-    network.input_dropout = settings.input_dropout
-    network.alpha = settings.alpha if settings.solver == "sgd" else 0.0
-    batches = Minibatches(
-        plan.member_data, plan.inputs, plan.batch_size, rngs["shuffle"]
-    )
-    optimizer = _optimizer(plan, network)
-    max_iter, schedule = settings.max_iter, Constant(settings.learning_rate_init)
-    if plan.stream:
-        max_iter = 1
-    elif settings.learning_rate == "cosine":
-        schedule = WarmupCosine(schedule.rate, max_iter, len(batches))
-    monitor = _monitor(plan, network, schedule)
+def _train(plans, task):
+    """Train the variants, side by side if there are threads for them.
 
-    def _training(interruption=None):
-        training = Training(
-            monitor.best_params,
-            [monitor],
-            next_params=network.params,
-            optimizer=optimizer.state(),
-            generators={p: rng.bit_generator.state for p, rng in rngs.items()},
-            interruption=interruption,
+    After a Ctrl-C, the variants that have an epoch to show for.
+    """
+    settings, trainings = plans[0].settings, []
+    if settings.solver == "lbfgs":
+        return [_train_lbfgs(plans[0], task)]
+    if len(plans) == 1:
+        return [_train_stochastic(plans[0], task)]
+    threads = n_threads(settings.n_jobs, len(plans))
+    if threads == 1 or task.context is not None:  # callbacks see one after the other
+        for plan in plans:
+            variant_task = task.subtask(plan.variant.name, plan.max_iter)
+            try:
+                trainings.append(_train_stochastic(plan, variant_task))
+            except KeyboardInterrupt as error:
+                if not trainings:
+                    raise
+                trainings[-1] = trainings[-1]._replace(interruption=error)
+            if trainings[-1].interruption is not None:
+                break
+            attributes = fitted_attributes([plan], trainings[-1:])
+            variant_task.end(lambda: {}, lambda found=attributes: found)
+        return trainings
+    interrupted, interruption = Event(), None
+    with ThreadPoolExecutor(threads) as pool:
+        futures = [
+            pool.submit(_train_stochastic, plan, task, interrupted.is_set)
+            for plan in plans
+        ]
+        try:
+            wait(futures)
+        except KeyboardInterrupt as error:
+            interrupted.set()
+            interruption = error
+        trainings = [future.result() for future in futures]
+    trainings[-1] = trainings[-1]._replace(interruption=interruption)
+    return trainings
+
+
+def _train_stochastic(plan, task, is_interrupted=None):
+    """Train all members of a variant together in minibatches."""
+    with np.errstate(all="ignore"):  # also in a thread of its own
+        settings, before = plan.settings, plan.before
+        rngs = {purpose: plan.generator(purpose) for purpose in DRAWS}
+        if before is not None and before.generators is not None:
+            for purpose, rng in rngs.items():
+                rng.bit_generator.state = before.generators[purpose]
+        network = plan.network(plan.first_params())
+        network.dropout = plan.variant.dropout
+        network.input_dropout = settings.input_dropout
+        network.alpha = settings.alpha if settings.solver == "sgd" else 0.0
+        batches = Minibatches(
+            plan.member_data, plan.inputs, plan.batch_size, rngs["shuffle"]
         )
-        return _calibrated(plan, training)
+        optimizer = _optimizer(plan, network)
+        max_iter, schedule = plan.max_iter, Constant(settings.learning_rate_init)
+        if settings.learning_rate == "cosine" and not plan.stream:
+            schedule = WarmupCosine(schedule.rate, max_iter, len(batches))
+        monitor = _monitor(plan, network, schedule, ready=batches.ready)
+        monitor.is_interrupted = is_interrupted
 
-    def _fitted():
-        return fitted_attributes(plan, _training())
+        def _training(interruption=None):
+            training = Training(
+                monitor.best_params,
+                [monitor],
+                next_params=network.params,
+                optimizer=optimizer.state(),
+                generators={p: rng.bit_generator.state for p, rng in rngs.items()},
+                interruption=interruption,
+            )
+            return _calibrated(plan, training)
 
-    task, interruption = begin_task(max_iter), None
-    task.follow(monitor, lambda: progress(plan, [monitor]), _fitted)
-    try:
-        rng = rngs["dropout"]
-        fit_stochastic(network, batches, optimizer, schedule, monitor, max_iter, rng)
-    except KeyboardInterrupt as error:
-        if monitor.best_epoch == 0:
-            raise
-        monitor.stop_reason, interruption = "interrupted", error
-        network.params[:] = monitor.best_params
-        optimizer.reset()
-    monitor.say_why_it_stopped()
-    return task, _training(interruption)
+        def _fitted():
+            return fitted_attributes([plan], [_training()])
+
+        task.follow(monitor, lambda: progress(plan, [monitor]), _fitted)
+        interruption, rng = None, rngs["dropout"]
+        try:
+            fit_stochastic(
+                network, batches, optimizer, schedule, monitor, max_iter, rng
+            )
+        except KeyboardInterrupt as error:
+            if monitor.best_epoch == 0:
+                raise
+            monitor.stop_reason, interruption = "interrupted", error
+            network.params[:] = monitor.best_params
+            optimizer.reset()
+        monitor.say_why_it_stopped()
+        return _training(interruption)
 
 
 def _optimizer(plan, network):
@@ -204,10 +241,9 @@ def _optimizer(plan, network):
     return optimizer
 
 
-def _train_lbfgs(plan, begin_task):
+def _train_lbfgs(plan, task):
     """Train one member after the other: a line search would couple them."""
     settings, shape, k = plan.settings, plan.shape, plan.variant.n_estimators
-    task = begin_task(k if k > 1 else settings.max_iter)
     start, data, lone = (
         plan.first_params(),
         plan.member_data,
@@ -219,7 +255,7 @@ def _train_lbfgs(plan, begin_task):
         return progress(plan, monitors)
 
     def _fitted():
-        return fitted_attributes(plan, _joined(plan, monitors))
+        return fitted_attributes([plan], [_joined(plan, monitors)])
 
     try:
         for j in range(k):
@@ -230,9 +266,9 @@ def _train_lbfgs(plan, begin_task):
             batches = Minibatches(member_data, plan.inputs, size, None, whole=True)
             monitor = _monitor(plan, network, member=j)
             monitors.append(monitor)
-            member_task = task.subtask("member", settings.max_iter) if k > 1 else task
+            member_task = task.subtask("member", plan.max_iter) if k > 1 else task
             member_task.follow(monitor, _progress, _fitted)
-            fit_lbfgs(network, batches, monitor, settings.max_iter, settings.tol)
+            fit_lbfgs(network, batches, monitor, plan.max_iter, settings.tol)
             monitor.say_why_it_stopped()
             if k > 1 and member_task.end(_progress, _fitted):
                 monitor.stop_reason = "callback"
@@ -243,7 +279,7 @@ def _train_lbfgs(plan, begin_task):
             raise
         monitors[-1].stop_reason, interruption = "interrupted", error
         monitors[-1].say_why_it_stopped()
-    return task, _joined(plan, monitors)._replace(interruption=interruption)
+    return _joined(plan, monitors)._replace(interruption=interruption)
 
 
 def _joined(plan, monitors):
@@ -257,12 +293,12 @@ def _joined(plan, monitors):
     return _calibrated(plan, Training(params, monitors))
 
 
-def _monitor(plan, network, schedule=None, member=None):
+def _monitor(plan, network, schedule=None, member=None, ready=None):
     """The monitor of a network: all members of the plan, or one of them."""
     settings, fold, data, held_out = plan.settings, plan.fold, plan.data, plan.held_out
     validate, decides = None, plan.stops_early
     if fold is not None and member is None:
-        validate = OutOfFoldLoss(network, plan.inputs, data, fold)
+        validate = OutOfFoldLoss(network, plan.inputs, data, fold, ready)
     elif fold is not None:
         # a member that chose its iteration by its own fold would have seen that fold
         own, decides = data.take(fold == member), False
@@ -281,6 +317,7 @@ def _monitor(plan, network, schedule=None, member=None):
         prior_loss=plan.prior_loss,
         schedule=schedule,
         verbose=int(settings.verbose),
+        name="" if plan.variant.name == "plain" else plan.variant.name,
     )
 
 
@@ -290,13 +327,35 @@ def _calibrated(plan, training):
         return training
     network, inputs = plan.network(training.params), plan.inputs
     out_of_fold = OutOfFoldLoss(network, inputs, plan.data, plan.fold)
-    loss, temperature = out_of_fold(), out_of_fold.temperature
-    mean_temperature = temperature_of_mean(network, inputs, plan.data, temperature)
+    loss = out_of_fold()
     return training._replace(
-        temperature=temperature,
-        mean_temperature=mean_temperature,
+        temperature=out_of_fold.temperature,
         out_of_fold_loss=loss,
+        label_proba=out_of_fold.label_proba(),
     )
+
+
+def _blended(plans, trainings):
+    """Weights (n_variants,) of the variants, and a factor of their temperatures."""
+    plan = plans[0]
+    if plan.fold is None:
+        return np.ones(1), 1.0
+    weights = np.ones(1)
+    if len(plans) > 1:
+        network = plan.network(trainings[0].params)
+        judged = OutOfFoldLoss(network, plan.inputs, plan.data, plan.fold).data
+        label_proba = np.stack([training.label_proba for training in trainings])
+        weights = blend_weights(label_proba, judged.weight[0])
+    k, o = plan.shape.n_members, plan.shape.n_outputs
+    some = slice(max(64, min(4096, MOST_LOGITS // (k * o))))
+    rows, row_weight = plan.data.rows[some], plan.data.weight[0, some]
+    raws = []
+    for plan, training in zip(plans, trainings, strict=True):
+        network = plan.network(training.params)
+        blocks = raw_blocks(network, plan.inputs, plan.data.X, rows)
+        raw = np.concatenate([block for _, block in blocks], axis=1)
+        raws.append(raw.astype(np.float64) / training.temperature)
+    return weights, factor_of_mean(plan.loss, raws, weights, row_weight)
 
 
 def progress(plan, monitors):
@@ -325,10 +384,11 @@ def progress(plan, monitors):
     }
 
 
-def fitted_attributes(plan, training):
+def fitted_attributes(plans, trainings):
     """All attributes of the fitted estimator, as if training had stopped now."""
-    settings, inputs = plan.settings, plan.inputs.with_dtype(plan.output_dtype)
-    state = plan.state
+    plan, training = plans[0], trainings[0]
+    settings, inputs, state = plan.settings, plan.inputs, plan.state
+    weights, factor = _blended(plans, trainings)
     if plan.stream or settings.warm_start:
         state = replace(
             state,
@@ -339,54 +399,75 @@ def fitted_attributes(plan, training):
     attributes = progress(plan, training.monitors)
     if training.out_of_fold_loss is not None and settings.solver == "lbfgs":
         attributes["best_validation_loss_"] = training.out_of_fold_loss
-    k, h, dropout = plan.variant
-    params = training.params.astype(plan.output_dtype)
+    models = [
+        Model(
+            plan.inputs.with_dtype(plan.output_dtype),
+            plan.network(training.params.astype(plan.output_dtype)),
+            settings.activation,
+            training.temperature * factor,
+            training.temperature,
+            float(weight),
+        )
+        for plan, training, weight in zip(plans, trainings, weights, strict=True)
+        if weight or plan is plans[0]
+    ]
     return {
         **attributes,
-        "n_estimators_": k,
-        "hidden_layer_size_": h,
-        "dropout_": dropout,
+        "n_estimators_": plan.variant.n_estimators,
+        "hidden_layer_size_": plan.variant.hidden_layer_size,
+        "dropout_": plan.variant.dropout,
         "batch_size_": plan.batch_size,
         "n_knots_": inputs.n_knots,
-        "mean_": inputs.mean,
-        "scale_": inputs.scale,
-        "split_columns_": inputs.split,
+        "blend_weights_": weights,
+        "mean_": _by_column(inputs, inputs.mean),
+        "scale_": _by_column(inputs, inputs.scale),
+        "split_columns_": inputs.numeric[inputs.split],
         "oof_proba_": None,
-        "_model": Model(
-            inputs, plan.network(params), settings.activation, training.mean_temperature
-        ),
+        "_blend": Blend(models, plan.levels),
         "_state": replace(state, generators=training.generators),
     }
 
 
-def _out_of_fold_proba(plan, training, X):
-    """Probabilities (n_samples, n_classes) by the member that never saw each row.
+def _by_column(inputs, values):
+    """Values of the columns of numbers (n_features,), NaN for categories."""
+    if values is None:
+        return None
+    by_column = np.full(inputs.n_features, np.nan)
+    by_column[inputs.numeric] = values
+    return by_column
 
-    NaN for a row that all members trained on (fold -1); the members' mean, at its own
-    temperature, for one that none did (fold -2).
+
+def _out_of_fold_proba(plan, blend, rows):
+    """Probabilities (n_samples, n_classes) by the members that never saw each row.
+
+    NaN for a row that all members trained on. The members' mean, at its own
+    temperature, for a row that none did, or that each left out a share of.
     """
-    network = plan.network(training.params.astype(plan.output_dtype))
-    inputs, loss = plan.inputs.with_dtype(plan.output_dtype), plan.loss
-    every = np.arange(X.shape[0])
-    known_hashes = row_hash(X, plan.data.rows)
-    fold = fold_of_rows(known_hashes, plan.fold, row_hash(X, every))
-    proba = np.empty((len(every), loss.n_classes), plan.output_dtype)
-    for part, raw in raw_blocks(network, inputs, X):
-        row_fold = fold[part]
-        own = raw[np.maximum(row_fold, 0), np.arange(len(row_fold))]
-        block = loss.mean_proba(own[np.newaxis] / training.temperature)
-        block[row_fold == -1] = np.nan
-        unseen = row_fold == -2
-        if unseen.any():
-            block[unseen] = loss.mean_proba(raw[:, unseen] / training.mean_temperature)
-        proba[part] = block
+    every = np.arange(len(rows.y))
+    known_hashes = row_hash(rows.X, plan.data.rows, rows.group)
+    hashes = row_hash(rows.X, every, rows.group)
+    fold = fold_of_rows(known_hashes, plan.fold, hashes)
+    proba = np.zeros((len(every), plan.loss.n_classes), plan.output_dtype)
+    for model in blend.models:
+        loss = model.network.loss
+        for part, raw in raw_blocks(model.network, model.inputs, plan.data.X):
+            row_fold = fold[part]
+            own = raw[np.maximum(row_fold, 0), np.arange(len(row_fold))]
+            block = loss.mean_proba(own[np.newaxis] / model.member_temperature)
+            unseen = row_fold <= EVERY_FOLD
+            if unseen.any():
+                block[unseen] = loss.mean_proba(raw[:, unseen] / model.temperature)
+            proba[part] += model.weight * block
+    proba[fold == NO_FOLD] = np.nan
     return proba
 
 
-def _warn_if_in_trouble(plan, training):
+def _warn_if_in_trouble(plans, trainings):
     """One ConvergenceWarning if training diverged or learnt nothing."""
+    plan, training = plans[0], trainings[0]
     settings, history = plan.settings, joint_history(training.monitors)
-    n_recoveries = sum(monitor.n_recoveries for monitor in training.monitors)
+    monitors = [monitor for training in trainings for monitor in training.monitors]
+    n_recoveries = sum(monitor.n_recoveries for monitor in monitors)
     if n_recoveries:
         warn(
             f"The loss was not finite {n_recoveries} times. Each time the last good "
@@ -401,12 +482,14 @@ def _warn_if_in_trouble(plan, training):
     prior_loss, best_loss = plan.prior_loss, history.best_loss
     if settings.solver == "lbfgs" and training.out_of_fold_loss is not None:
         best_loss = training.out_of_fold_loss
+    elif len(trainings) > 1:
+        best_loss = min(monitor.best_loss for monitor in monitors)
     no_better = best_loss >= (1 - NO_BETTER) * prior_loss
     if prior_loss > SMALLEST_PRIOR_LOSS and no_better:
         warn(
             f"The best loss, {best_loss:.4g}, is no better than predicting the class "
             f"frequencies. X may not predict y, or the network is over-regularized. "
             f"Change learning_rate_init={settings.learning_rate_init:g}, "
-            f"alpha={settings.alpha:g} or max_iter={settings.max_iter}.",
+            f"alpha={settings.alpha:g} or max_iter={plan.max_iter}.",
             ConvergenceWarning,
         )

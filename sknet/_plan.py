@@ -14,30 +14,44 @@ import scipy.sparse as sp
 from scipy.special import xlogy
 from sklearn.utils import check_random_state, compute_class_weight
 
+from sknet._blend import ACTIVATIONS
 from sknet._checks import warn
 from sknet._data.folds import deal_folds, group_by_hash, hold_out
 from sknet._data.inputs import Inputs, working_dtype
+from sknet._data.levels import MANY_LEVELS, N_FOLDS, LevelStatistics
 from sknet._data.minibatches import Dataset
 from sknet._data.weighted import distinct_rows
-from sknet._network.activations import IDENTITY, LOGISTIC, RELU, TANH
 from sknet._network.losses import Loss, loss_for
 from sknet._network.network import Shape, TwoLayerNetwork
 from sknet._training.crossfit import member_weights
 
-ACTIVATIONS = {"relu": RELU, "tanh": TANH, "logistic": LOGISTIC, "identity": IDENTITY}
 STRUCTURE = ("activation", "standardize", "n_knots")  # fixed once there are weights
 
 FEW_ROWS = 5_000  # distinct rows up to which "auto" takes more and narrower members
+MOST_EPOCHS, FEWEST_EPOCHS, ROWS_TO_PASS = 80, 10, 2_000_000
 MOST_WEIGHTS = 1 << 24  # of the first layer: with gradient and moments 0.5 GB
 LBFGS_ELEMENTS = 1 << 20  # of the widest array of a block of rows
 
 
 class Variant(NamedTuple):
-    """The sizes of a network and its dropout: what "auto" became."""
+    """A network of a blend: its sizes, its dropout and how columns of numbers enter."""
 
+    name: str
     n_estimators: int
     hidden_layer_size: int
     dropout: float
+    n_knots: int | str
+    ranks: bool = False
+
+
+# what the variants of a blend change of the first one, "plain"
+BLEND = {
+    "sharp": {"dropout": 0.1},
+    "knots": {"dropout": 0.1, "n_knots": 12},
+    "ranks": {"dropout": 0.1, "ranks": True},
+}
+CURVED = {"knots", "ranks"}  # variants that need columns of more than two values
+ROWS_TO_BLEND = 100  # distinct rows from which on "auto" blends
 
 
 @dataclass
@@ -71,8 +85,14 @@ class Plan:
     stops_early: bool
     stream: bool
     previous: dict[str, Any]  # fitted attributes of the fit that is continued
+    levels: LevelStatistics | None
     state: State  # that of this fit, without what training adds
     output_dtype: np.dtype
+
+    def generator(self, purpose):
+        """A random generator for each purpose and variant."""
+        name = "" if self.variant.name == "plain" else self.variant.name
+        return generator(self.state.seed, purpose + name)
 
     @property
     def before(self):
@@ -82,7 +102,7 @@ class Plan:
     @property
     def shape(self):
         """The sizes of the network."""
-        k, h, _ = self.variant
+        k, h = self.variant.n_estimators, self.variant.hidden_layer_size
         return Shape(self.inputs.n_inputs, h, self.loss.n_outputs, k)
 
     @property
@@ -100,6 +120,16 @@ class Plan:
         return TwoLayerNetwork(shape or self.shape, params, activation, self.loss)
 
     @property
+    def max_iter(self):
+        """Most epochs; with many rows each of them takes more steps."""
+        if self.stream:
+            return 1
+        if self.settings.max_iter == "auto":
+            rows = len(self.data.rows)
+            return min(MOST_EPOCHS, max(FEWEST_EPOCHS, ROWS_TO_PASS // rows))
+        return self.settings.max_iter
+
+    @property
     def batch_size(self):
         """Rows of a step: if not given, a twentieth of them, between 32 and 256."""
         n = len(self.data.rows)
@@ -115,16 +145,16 @@ class Plan:
         if self.before is not None:
             last = self.before.params
             if last is None:
-                last = self.previous["_model"].network.params
+                last = self.previous["_blend"].models[0].network.params
             return last.astype(dtype)
         params = np.empty(self.shape.n_params, dtype)
         network = self.network(params)
-        network.start(generator(self.state.seed, "init"), self._class_log_prior())
-        constant = self.inputs.constant
+        network.start(self.generator("init"), self._class_log_prior())
+        constant = self.inputs.constant_inputs
         # A constant column says nothing about a row in which it is not. A stream may
         # still bring another value, and then it learns, unless all were constant.
         if not (self.stream and constant.all()):
-            network.layers.W1[: len(constant)][constant] = 0
+            network.layers.W1[constant] = 0
         return params
 
     def _class_log_prior(self):
@@ -154,13 +184,17 @@ class Plan:
 
 
 def prepare(settings, rows, validation, previous, stream):
-    """Weigh, split and scale the rows; choose what is "auto"."""
-    X, y, _, classes = rows
+    """Weigh, split and scale the rows; choose what is "auto".
+
+    Returns the plans of all variants, the first of which is "plain".
+    """
+    X, classes = rows.X, rows.classes
     state = None if previous is None else previous["_state"]
     seed = _seed(settings.random_state) if state is None else state.seed
     batches_before = state if stream else None
 
     distinct, class_counts, factor = _weigh(settings, rows, batches_before)
+    sample_weight = distinct.weight / factor[rows.y[distinct.rows]]
     variant = _variant(settings, previous, len(distinct.rows), X.shape[1])
 
     held_out, fold, split = None, None, 0
@@ -169,15 +203,29 @@ def prepare(settings, rows, validation, previous, stream):
         stops_early = variant.n_estimators > 1 or validation is not None
     stops_early = stops_early and not stream
     if stops_early and validation is None:
-        left_out, split = _leave_out(settings, variant, y, distinct, state, seed)
+        left_out, split = _leave_out(
+            settings, variant, rows, distinct, sample_weight, state, seed
+        )
         if split and variant.n_estimators > 1:
             fold = left_out
         elif split:
             held_out, distinct = distinct.take(left_out), distinct.take(~left_out)
 
-    inputs = _inputs(settings, previous, X)
+    rows, levels = _level_statistics(rows, distinct, previous, stream, seed)
+    X = rows.X
+    if validation is not None and levels is not None:
+        validation = validation._replace(X=levels.transform(validation.X))
+    inputs = _inputs(settings, previous, rows)
     if stream or previous is None:
         inputs.partial_fit(X, distinct.rows, distinct.weight)
+    variants = {variant: inputs}
+    if _blends(settings, len(distinct.rows), fold):
+        for name, changes in BLEND.items():
+            if name not in CURVED or inputs.is_curved:
+                other = variant._replace(name=name, **changes)
+                variants[other] = inputs.with_curves(
+                    other.n_knots, other.ranks, X, distinct.rows, distinct.weight
+                )
 
     n_rows, mean_weight = len(distinct.rows), float(distinct.weight.mean())
     if batches_before is not None:
@@ -194,10 +242,7 @@ def prepare(settings, rows, validation, previous, stream):
     next_state = State(
         seed, structure, sp.issparse(X), class_counts, n_rows, mean_weight, split
     )
-    return Plan(
-        settings,
-        variant,
-        inputs,
+    shared = (
         loss_for(len(classes)),
         data,
         held_out,
@@ -205,9 +250,32 @@ def prepare(settings, rows, validation, previous, stream):
         stops_early,
         stream,
         previous or {},
+        levels,
         next_state,
         working_dtype(X.dtype),
     )
+    return [Plan(settings, *variant, *shared) for variant in variants.items()]
+
+
+def _blends(settings, n, fold):
+    """Whether to train several variants; it takes folds, which judge them."""
+    if settings.blend == "auto":
+        chosen = settings.dropout == settings.n_knots == "auto"
+        wanted = chosen and n >= ROWS_TO_BLEND
+    else:
+        wanted = settings.blend
+    possible = (
+        fold is not None
+        and settings.standardize
+        and settings.solver != "lbfgs"
+        and not settings.warm_start
+    )
+    if settings.blend is True and not possible:
+        warn(
+            "blend=True needs folds, standardize=True, a solver other than 'lbfgs' and "
+            "warm_start=False. One network is trained instead of a blend."
+        )
+    return wanted and possible
 
 
 def _seed(random_state):
@@ -230,8 +298,8 @@ def _weigh(settings, rows, batches_before):
     Rows that come to weight zero are dropped. The sums, which "balanced" class weights
     need, include those of the batches before.
     """
-    X, y, sample_weight, classes = rows
-    distinct = distinct_rows(X, y, sample_weight)
+    X, y, sample_weight, classes = rows[:4]
+    distinct = distinct_rows(X, y, sample_weight, rows.group)
     y = y[distinct.rows]
     counts = np.bincount(y, distinct.weight, minlength=len(classes))
     if batches_before is not None:
@@ -257,8 +325,8 @@ def _variant(settings, previous, n, d):
     continued keeps what the first one chose.
     """
     if previous is not None:
-        names = "n_estimators_", "hidden_layer_size_", "dropout_"
-        variant = Variant(*(previous[name] for name in names))
+        names = "n_estimators_", "hidden_layer_size_", "dropout_", "n_knots_"
+        variant = Variant("plain", *(previous[name] for name in names))
         given = settings.dropout
         return variant if given == "auto" else variant._replace(dropout=given)
     k, h, dropout = (12, 48, 0.5) if n <= FEW_ROWS else (4, 128, 0.35)
@@ -274,16 +342,33 @@ def _variant(settings, previous, n, d):
         h = settings.hidden_layer_size
     else:
         h = min(h, max(8, room // k))
-    return Variant(k, h, dropout)
+    return Variant("plain", k, h, dropout, settings.n_knots)
 
 
-def _leave_out(settings, variant, y, distinct, state, seed):
+def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
     """Folds or held-out rows (n,), and a number that names this split; 0 if none."""
-    y, group = y[distinct.rows], group_by_hash(distinct.hashes)
-    rng, k = generator(seed, "split"), variant.n_estimators
-    asked = settings.early_stopping is True
+    y, rng, k = rows.y[distinct.rows], generator(seed, "split"), variant.n_estimators
+    asked, heavy = settings.early_stopping is True, None
+    if rows.group is None:
+        group = group_by_hash(distinct.hashes)
+        # an x that fills a fold or more by its sample weight alone
+        weight = np.bincount(group, sample_weight)
+        heavy = weight >= k * weight.mean()
+    else:
+        group = np.unique(rows.group[distinct.rows], return_inverse=True)[1]
+        n_groups = group.max() + 1
+        if n_groups < max(k, 2):
+            warn(
+                f"groups has {n_groups} groups for n_estimators={k} members. "
+                + (
+                    "No rows are left out."
+                    if n_groups < 2
+                    else "There are as many folds."
+                )
+            )
+        asked = True
     if k > 1:
-        left_out = deal_folds(y, group, k, rng)
+        left_out = deal_folds(y, group, k, rng, heavy)
         # "auto" wants rows in every fold; True takes the folds that there are
         possible = left_out.max() >= (0 if asked else k - 1)
     else:
@@ -297,7 +382,7 @@ def _leave_out(settings, variant, y, distinct, state, seed):
                 "without a validation set."
             )
         return left_out, 0
-    split = int((distinct.hashes * (left_out + 3).astype(np.uint64)).sum()) or 1
+    split = int((distinct.hashes * (left_out + 4).astype(np.uint64)).sum()) or 1
     if state is not None and state.split != split:
         warn(
             "The weights that warm_start continues were trained on rows that would be "
@@ -308,11 +393,40 @@ def _leave_out(settings, variant, y, distinct, state, seed):
     return left_out, split
 
 
-def _inputs(settings, previous, X):
-    """New inputs, or those of the fit that is continued."""
-    dtype = np.float64 if settings.solver == "lbfgs" else settings.dtype
+def _level_statistics(rows, distinct, previous, stream, seed):
+    """The rows with statistics in place of categories of many levels, if there are any.
+
+    A fit that is continued keeps those of the first one, and a stream has none.
+    """
+    if previous is not None:
+        levels = previous["_blend"].levels
+    else:
+        many = {j: n for j, n in rows.n_levels.items() if n > MANY_LEVELS}
+        levels = None
+        if many and not stream:
+            sizes = list(many), list(many.values())
+            levels = LevelStatistics(*sizes, len(rows.classes))
+    if levels is None:
+        return rows, None
     if previous is None:
-        return Inputs(X.shape[1], settings.standardize, settings.n_knots, dtype)
+        y, group = rows.y[distinct.rows], group_by_hash(distinct.hashes)
+        if rows.group is not None:
+            group = np.unique(rows.group[distinct.rows], return_inverse=True)[1]
+        fold = deal_folds(y, group, N_FOLDS, generator(seed, "levels"))
+        fold[fold < 0] = N_FOLDS  # all of them in a fold of their own
+        X = levels.fit_transform(rows.X, rows.y, distinct.rows, distinct.weight, fold)
+    else:
+        X = levels.transform(rows.X)
+    few = {j: n for j, n in rows.n_levels.items() if j not in levels.columns}
+    return rows._replace(X=X, n_levels=few), levels
+
+
+def _inputs(settings, previous, rows):
+    """New inputs, or those of the fit that is continued."""
+    X, dtype = rows.X, np.float64 if settings.solver == "lbfgs" else settings.dtype
+    standardize, n_knots = settings.standardize, settings.n_knots
+    if previous is None:
+        return Inputs(X.shape[1], standardize, n_knots, dtype, rows.n_levels)
     sparse = previous["_state"].sparse
     if settings.standardize and sparse != sp.issparse(X):
         raise ValueError(
@@ -321,7 +435,7 @@ def _inputs(settings, previous, X):
             "Sparse columns are not centred: give X in the same form, or use "
             "standardize=False."
         )
-    return previous["_model"].inputs.with_dtype(dtype)
+    return previous["_blend"].models[0].inputs.with_dtype(dtype)
 
 
 def _dataset(rows, distinct, mean_weight):
@@ -332,7 +446,7 @@ def _dataset(rows, distinct, mean_weight):
 
 def _given_validation(validation, factor):
     """The rows of a given validation set, weighted as the training rows are."""
-    X, y, weight, _ = validation
+    X, y, weight = validation[:3]
     weight = weight * factor[y]
     if not weight.any():
         raise ValueError("class_weight gives every row of y_val the weight zero.")

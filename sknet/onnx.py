@@ -105,6 +105,12 @@ def _check_class(estimator):
             "estimator must be TwoLayerClassifier or a subclass, the class and not an "
             f"object of it. Got {estimator!r}."
         )
+    for name in ("predict", "predict_proba", "decision_function"):
+        if getattr(estimator, name) is not getattr(TwoLayerClassifier, name):
+            raise TypeError(
+                f"{estimator.__name__} has a {name} of its own, which the graph would "
+                "not repeat: write a converter for it."
+            )
 
 
 def _parse(scope, model, inputs, custom_parsers=None):
@@ -114,6 +120,13 @@ def _parse(scope, model, inputs, custom_parsers=None):
     check_is_fitted(
         model, msg="This %(name)s is not fitted yet: call fit before converting it."
     )
+    if model._table.levels:
+        names = [model._table.name(j) for j in model._table.levels]
+        raise ValueError(
+            f"This {type(model).__name__} was fitted on columns of categories, "
+            f"{names[:5]}, which sknet.onnx does not convert. Encode them in a "
+            "pipeline, with OneHotEncoder, before the classifier."
+        )
     _labels(scope, model)
     width = _width(inputs[0])
     if width not in (None, model.n_features_in_):
@@ -132,13 +145,8 @@ def _convert(scope, operator, container):
     clf, (label, scores) = operator.raw_operator, operator.outputs
     options = scope.get_options(clf, {"raw_scores": False})
     node = partial(_node, container.target_opset)
-    model = clf._model
-    network = model.network
-    inputs = _inputs(node, operator.inputs[0], model.inputs)
-    raw = _raw_prediction(node, inputs, network, model.activation)
-    if model.temperature != 1.0:
-        raw = node("Mul", raw, network.params.dtype.type(1 / model.temperature))
-    found = _scores(node, raw, network, options["raw_scores"])
+    models = clf._blend.models
+    found = _scores(node, operator.inputs[0], models, options["raw_scores"])
     best = node("ArgMax", found, axis=1, keepdims=0)
     answer = node("Gather", _labels(scope, clf), best, output_names=[label])
     answer.add_to(scope, container)
@@ -201,25 +209,68 @@ def _inputs(node, X, inputs):
     given = np.dtype(tensor_dtype_to_np_dtype(guess_proto_type(X.type)))
     work, dtype = working_dtype(given), inputs.dtype
     if inputs.mean is None:
-        return cut(cast(X, dtype), RAW_LIMIT, dtype.type)
-    mean, factor = inputs.constants(work)
-    z = cast(X, work)
-    if _width(X) is None:
-        # z itself, or a failure: "Sub" would take a lone column for each of them
-        every = node("Gather", z, _indices(range(len(mean))), axis=1)
-        z = node("Max", z, every)
-    z = node("Mul", node("Sub", z, mean), factor)
-    z = cast(cut(z, LIMIT, work.type), dtype)
+        z = cut(cast(X, dtype), RAW_LIMIT, dtype.type)
+    else:
+        mean, factor = inputs.constants(work)
+        z = cast(X, work)
+        if _width(X) is None:
+            # z itself, or a failure: "Sub" would take a lone column for each of them
+            every = node("Gather", z, _indices(range(len(mean))), axis=1)
+            z = node("Max", z, every)
+        z = node("Mul", node("Sub", z, mean), factor)
+        z = cast(cut(z, LIMIT, work.type), dtype)
+    missing = node("IsNaN", z)
+    z = node("Where", missing, dtype.type(0), z)
+    parts = [z]
     if len(inputs.split):
         lowest, gap = inputs.upper_constants()
         columns = node("Gather", z, _indices(inputs.split), axis=1)
-        upper = node("Sub", node("Max", z, lowest), gap)
         lower = node("Min", columns, dtype.type(0))
-        lower = node("Add", lower, dtype.type(HALF_GAP))
-        z = node("Concat", upper, lower, axis=1)
+        parts = [node("Sub", node("Max", z, lowest), gap)]
+        parts.append(node("Add", lower, dtype.type(HALF_GAP)))
+    parts += _curves(node, z, inputs)
+    if len(inputs.gaps):
+        gaps = node("Gather", cast(missing, dtype), _indices(inputs.gaps), axis=1)
+        parts.append(node("Sub", gaps, inputs.share.astype(dtype)))
+    z = node("Concat", *parts, axis=1) if len(parts) > 1 else z
+    if inputs.mean is None:
+        return z
     ratio = node("Mul", z, dtype.type(1 / SQUASH))
     square = node("Add", node("Mul", ratio, ratio), dtype.type(1))
     return node("Div", z, node("Sqrt", square))
+
+
+def _curves(node, z, inputs):
+    """Bumps at the knots and scores of ranks, as sums of ramps."""
+    dtype, parts = inputs.dtype, []
+
+    def ramps(column, low, width):
+        """From 0 to 1 between two values of a column."""
+        rise = node("Gather", z, _indices(column), axis=1)
+        rise = node("Div", node("Sub", rise, low.astype(dtype)), width.astype(dtype))
+        return node("Max", node("Min", rise, dtype.type(1)), dtype.type(0))
+
+    column, low, width = inputs.ramps
+    if len(column):
+        rises = ramps(column, low, width)
+        bumps = np.eye(len(column), dtype=dtype)
+        follows = np.flatnonzero(column[1:] == column[:-1])
+        bumps[follows + 1, follows] = -1
+        bumps = node("MatMul", rises, bumps)
+        parts.append(node("Sub", bumps, inputs.ramp_mean.astype(dtype)))
+    if inputs.scores:
+        curves = [(j, x, s) for j, x, s in inputs.scores]
+        column = np.concatenate([[j] * (len(x) - 1) for j, x, _ in curves])
+        low = np.concatenate([x[:-1] for _, x, _ in curves])
+        width = np.concatenate([np.diff(x) for _, x, _ in curves])
+        slopes = np.zeros((len(column), len(curves)), dtype)
+        owner = np.repeat(range(len(curves)), [len(x) - 1 for _, x, _ in curves])
+        steps = np.concatenate([np.diff(s) for *_, s in curves])
+        slopes[np.arange(len(owner)), owner] = steps
+        first = np.array([s[0] for *_, s in curves], dtype)
+        rises = node("MatMul", ramps(column, low, width), slopes)
+        parts.append(node("Add", rises, first))
+    return parts
 
 
 def _raw_prediction(node, inputs, network, activation):
@@ -234,17 +285,32 @@ def _raw_prediction(node, inputs, network, activation):
     return node("Add", node("MatMul", hidden, W2), b2)
 
 
-def _scores(node, raw, network, raw_scores):
+def _scores(node, X, models, raw_scores):
     """Probabilities (n, n_classes), or the scores of ``decision_function``."""
-    binary = isinstance(network.loss, SigmoidCrossEntropy)
-    if binary:  # the sigmoid of z is the softmax of 0 and z
-        raw = node("Concat", node("Sub", raw, raw), raw, axis=2)
+    binary = isinstance(models[0].network.loss, SigmoidCrossEntropy)
+    as_number = models[0].network.params.dtype.type
+    n_members = sum(model.network.shape.n_members for model in models)
+    members = []
+    for model in models:
+        if model.weight == 0:
+            n_members -= model.network.shape.n_members
+            continue
+        inputs = _inputs(node, X, model.inputs)
+        raw = _raw_prediction(node, inputs, model.network, model.activation)
+        raw = node("Mul", raw, as_number(1 / model.temperature))
+        if binary:  # the sigmoid of z is the softmax of 0 and z
+            raw = node("Concat", node("Sub", raw, raw), raw, axis=2)
+        weight = model.weight / model.network.shape.n_members
+        if raw_scores:
+            log_proba = node("LogSoftmax", raw, axis=2)
+            members.append(node("Add", log_proba, as_number(np.log(weight))))
+        else:
+            members.append(node("Mul", node("Softmax", raw, axis=2), as_number(weight)))
+    members = node("Concat", *members, axis=0) if len(members) > 1 else members[0]
     if not raw_scores:
-        proba = node("Softmax", raw, axis=2)
-        return node("ReduceMeanApi18", proba, axes=[0], keepdims=0)
-    log_proba = node("LogSoftmax", raw, axis=2)
-    log_sum = node("ReduceLogSumExpApi18", log_proba, axes=[0], keepdims=0)
+        mean = node("ReduceMeanApi18", members, axes=[0], keepdims=0)
+        return node("Mul", mean, as_number(n_members))
+    log_sum = node("ReduceLogSumExpApi18", members, axes=[0], keepdims=0)
     if binary:  # skl2onnx wants a column of each class: -s and s
         return node("Sub", log_sum, node("Gather", log_sum, _indices([1, 0]), axis=1))
-    log_members = network.params.dtype.type(np.log(network.shape.n_members))
-    return node("Sub", log_sum, log_members)
+    return log_sum

@@ -1,11 +1,15 @@
 """Which rows are held out: folds for several members, a part of the rows for one.
 
-Rows of one group are kept together. Without other groups, a group is the rows of equal
-x: two rows of one x with different labels know each other's answer, and one of them in
-training would bias the prediction of the other.
+Rows of one group are kept together. Without groups of the user's, a group is the rows
+of equal x: two rows of one x with different labels know each other's answer, and one of
+them in training would bias the prediction of the other.
 """
 
 import numpy as np
+
+# instead of a fold: a row that all members train on; an x that is in all folds, in
+# equal parts; and an x that no member knows
+NO_FOLD, EVERY_FOLD, UNKNOWN = -1, -2, -3
 
 
 def group_by_hash(hashes):
@@ -52,38 +56,43 @@ def hold_out(y, group, fraction, rng):
     return held_out[group]
 
 
-def deal_folds(y, group, n_folds, rng):
-    """Fold (n,) of each row, stratified; -1 for rows that are in no fold.
+def deal_folds(y, group, n_folds, rng, heavy=None):
+    """Fold (n,) of each row, stratified; NO_FOLD or EVERY_FOLD for some.
 
-    The groups of each class are shuffled and dealt one after the other, as cards are,
-    so that a class with fewer groups than folds spreads over some of them. A class with
-    a single group is in no fold: a member that did not train on it could not know that
-    the class exists. For the same reason, a class without a group of its own whose
-    groups all came to one fold takes the first of them out of it.
+    The groups of each class are shuffled, ordered by size and dealt one after the
+    other, as cards are, so that a class with fewer groups than folds spreads over some
+    of them. A class with a single group is in no fold: a member that did not train on
+    it could not know that the class exists. For the same reason, a class without a
+    group of its own whose groups all came to one fold takes the first of them out.
 
     Parameters
     ----------
     y, group : ndarray of int of shape (n,)
     n_folds : int
     rng : numpy.random.Generator
+    heavy : ndarray of bool of shape (n_groups,) or None
+        The groups that are in every fold.
     """
-    labels = _group_labels(y, group)
+    labels, sizes = _group_labels(y, group), np.bincount(group)
+    light = np.ones(len(labels), dtype=bool) if heavy is None else ~heavy
     dealt = [np.empty(0, np.intp)]
     for label in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        dealt.append(members if len(members) >= 2 else members[:0])
+        members = rng.permutation(np.flatnonzero((labels == label) & light))
+        members = members[np.argsort(-sizes[members], kind="stable")]
+        alone = len(members) < 2 and not (labels[~light] == label).any()
+        dealt.append(members[:0] if alone else members)
     dealt = np.concatenate(dealt)
-    fold = np.full(len(labels), -1, np.intp)
+    fold = np.where(light, NO_FOLD, EVERY_FOLD)
     fold[dealt] = np.arange(len(dealt)) % n_folds
     for label in np.unique(y):
         groups = group[y == label]
-        if (fold[groups] == fold[groups[0]]).all():
-            fold[groups[0]] = -1
+        if fold[groups[0]] >= 0 and (fold[groups] == fold[groups[0]]).all():
+            fold[groups[0]] = NO_FOLD
     return fold[group]
 
 
 def fold_of_rows(known_hashes, fold, hashes):
-    """Fold of every row, from the folds of the distinct rows; -2 for an unknown x.
+    """Fold of every row, from the folds of the distinct rows, or UNKNOWN.
 
     The fold is a property of x. Rows that were merged or dropped find it by their hash.
 
@@ -97,4 +106,4 @@ def fold_of_rows(known_hashes, fold, hashes):
     known_hashes, fold = known_hashes[order], fold[order]
     place = np.searchsorted(known_hashes, hashes)
     place = np.minimum(place, len(known_hashes) - 1)
-    return np.where(known_hashes[place] == hashes, fold[place], -2)
+    return np.where(known_hashes[place] == hashes, fold[place], UNKNOWN)

@@ -15,18 +15,25 @@ buffer. Sparse rows are scaled but never made dense.
 """
 
 import copy
+import itertools
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.special import ndtri
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.sparsefuncs import min_max_axis
 
+from sknet._data.levels import MANY_LEVELS
 from sknet._data.weighted import float_blocks, weighted_quantiles
 
 SQUASH = 5.0  # the bound c above
 HALF_GAP = 0.4  # a above: half the mean absolute deviation of a normal distribution
+ROWS_THAT_COUNT = 10  # two values among fewer rows may be chance
+RARE = 3  # times the mean weight: levels with less share one input
 MOST_SPLIT_COLUMNS = 128  # more are pixels or the like, and no single one says much
 FENCE = 1000  # interquartile ranges beyond which a value is no measurement
+N_RANKS = 64  # quantiles that the normal score of a rank goes through
+ROWS_FOR_QUANTILES = 20_000  # distinct rows that they are taken from
 ROWS_FOR_FENCE = 1024  # distinct rows that the quartiles are taken from
 LIMIT = 1e9  # standardized inputs beyond this are cut: the square is finite in float32
 RAW_LIMIT = 1e13  # the same for rows that are only cast
@@ -40,53 +47,122 @@ def working_dtype(dtype):
 class Inputs:
     """The map from rows of X to network inputs of one dtype.
 
-    The inputs are one for each column, which is the upper part of a split column, and
-    after them the lower parts of the split columns.
+    The inputs are, in this order, one for each column of numbers, which is the upper
+    part of a split column; the lower parts of the split columns; one for each column of
+    numbers with gaps, which is 1 where the value is missing; and those of the levels of
+    the categories, which are 1 where a row has the level. The last two are centred.
 
     Parameters
     ----------
     n_features : int
     standardize : bool
-        False leaves X as it is, but for the cast.
-    n_knots : {'auto', 0, 1}
-        Whether columns of more than two values are split at their mean. 'auto' splits
-        up to 128 such columns.
+        False leaves columns of numbers as they are, but for the cast.
+    n_knots : int or 'auto'
+        0 gives a column of more than two values one input, 1 splits it at its mean, and
+        k adds a piecewise linear basis in k quantiles. 'auto' splits up to 128 such
+        columns.
     dtype : dtype
         Of the network inputs.
+    n_levels : dict of int to int
+        The number of levels of each column of categories, whose values are codes.
     """
 
-    def __init__(self, n_features, standardize, n_knots, dtype):
+    def __init__(self, n_features, standardize, n_knots, dtype, n_levels):
+        numeric = [j for j in range(n_features) if j not in n_levels]
+        self.numeric = np.array(numeric, np.intp)
         self.n_features = n_features
+        self.n_levels = n_levels
         self.standardize = standardize
         self.n_knots = n_knots if standardize else 0
+        self.ranks = False  # whether the scores of ranks are inputs too
         self.dtype = np.dtype(dtype)
+        self._constants = {}  # in the dtypes they are needed in
         self.centred = standardize
-        self.split = np.empty(0, np.intp)  # the columns that enter twice
-        self.mean = None
-        self.scale = None
-        self.constant = np.zeros(n_features, dtype=bool)
+        # of the columns of numbers: what to subtract and to divide by, and which are
+        # constant; those that enter twice and those with gaps, by position
+        self.mean = self.scale = None
+        self.constant = np.zeros(len(numeric), dtype=bool)
+        self.split = self.gaps = np.empty(0, np.intp)
+        # ramps from 0 to 1 between two knots, by column, lower end and width; and the
+        # scores of ranks, as (column, quantiles, scores)
+        self.ramps = np.empty(0, np.intp), np.empty(0), np.empty(0)
+        self.ramp_mean = np.empty(0)
+        self.scores = []
+        # the input of each level of a column of categories, of a gap and of an unseen
+        # level, -1 for none; and the weighted share of rows with an indicator
+        self.level_inputs = {}
+        self.share = np.empty(0)
         # what partial_fit continues with
-        self._moments = None
-        self._fence = None
-        self._low = np.full(n_features, np.inf)
-        self._high = np.full(n_features, -np.inf)
+        self._weight, self._moments, self._fence = 0.0, None, None
+        self._two_valued, self._distance = self.constant, np.zeros(len(numeric))
+        self._n_rows, self._unit = 0, 1.0
+        self._low = np.full(len(numeric), np.inf)
+        self._high = np.full(len(numeric), -np.inf)
 
     @property
     def n_inputs(self):
         """Inputs of the network."""
-        return self.n_features + len(self.split)
+        n_curved = len(self.ramps[0]) + len(self.scores)
+        return len(self.numeric) + len(self.split) + n_curved + len(self.share)
+
+    @property
+    def constant_inputs(self):
+        """Whether each input (n_inputs,) had one value only in training."""
+        share = self.share
+        others = np.zeros(self.n_inputs - len(self.numeric) - len(share), dtype=bool)
+        return np.concatenate([self.constant, others, (share == 0) | (share == 1)])
+
+    def names(self, columns, levels):
+        """Names (n_inputs,) of the inputs.
+
+        Parameters
+        ----------
+        columns : list of str
+            Names of the columns of X.
+        levels : dict of int to list of str
+            Names of the levels of the columns of categories.
+        """
+        numeric = [columns[j] for j in self.numeric]
+        lower = [f"{numeric[j]} (lower)" for j in self.split]
+        ramps = [f"{numeric[j]} > {x:.3g}" for j, x, _ in zip(*self.ramps, strict=True)]
+        scores = [f"{numeric[j]} (rank)" for j, *_ in self.scores]
+        gaps = [f"{numeric[j]} missing" for j in self.gaps]
+        for j in self.split:
+            numeric[j] = f"{numeric[j]} (upper)"
+        indicators = [""] * (len(self.share) - len(gaps))
+        for j, places in self.level_inputs.items():
+            for level, place in zip(
+                [*levels[j], "missing", "(rare)"], places, strict=True
+            ):
+                if place >= 0:
+                    shared = (places == place).sum() > 1
+                    name = f"{columns[j]}={'(rare)' if shared else level}"
+                    indicators[place - len(gaps)] = name
+        return [*numeric, *lower, *ramps, *scores, *gaps, *indicators]
+
+    def state(self):
+        """All attributes, as plain types."""
+        return {**vars(self), "dtype": self.dtype.name, "_constants": {}}
+
+    @classmethod
+    def restored(cls, state):
+        """The inputs with these attributes."""
+        inputs = object.__new__(cls)
+        vars(inputs).update(state, dtype=np.dtype(state["dtype"]))
+        return inputs
 
     def with_dtype(self, dtype):
         """The same inputs in another dtype."""
         other = copy.copy(self)
-        other.dtype = np.dtype(dtype)
+        other.dtype, other._constants = np.dtype(dtype), {}
         return other
 
     def partial_fit(self, X, rows, weight):
         """Learn the columns' statistics, or add the rows to those of earlier calls.
 
-        The first call decides which columns are split and where the fences lie. Values
-        beyond a fence count neither for the mean nor for the standard deviation.
+        The first call decides which columns are split, which gaps and levels have an
+        input, and where the fences lie. Values beyond a fence count neither for the
+        mean nor for the standard deviation.
 
         Parameters
         ----------
@@ -95,53 +171,198 @@ class Inputs:
             Distinct rows of X in the order of their hashes.
         weight : ndarray of shape (n,)
         """
-        if not self.standardize:
-            return self
-        first = self._moments is None
+        first = self._weight == 0
         if first:
-            self.centred = not sp.issparse(X)
-            self._fence = _fence(X, rows, weight) if self.centred else None
+            self._unit = float(weight.mean())
+        weight = weight / self._unit
+        total = float(weight.sum())
+        self._n_rows += len(rows)
+        self._constants = {}
+        if first:
+            self.centred = self.standardize and not sp.issparse(X)
+            self._choose_indicators(X, rows, weight)
+        if len(self.share):
+            share = self._indicator_share(X, rows, weight)
+            self.share = self.share + (share - self.share) * total / (
+                total + self._weight
+            )
+        self._weight += total
+        if self.standardize and len(self.numeric):
+            self._learn_scale(X, rows, weight, first)
+        return self
+
+    def _choose_indicators(self, X, rows, weight):
+        """Which gaps and which levels have an input.
+
+        Rare levels share one with levels that were not seen: a weight on a level that
+        occurs once or twice is noise. In a stream, whose labels are still to come, the
+        most frequent ones of many levels have an input.
+        """
+        if sp.issparse(X):
+            return
+        missing = np.zeros(X.shape[1], dtype=bool)
+        present = np.zeros(X.shape[1], dtype=bool)
+        counts = {j: np.zeros(n + 2) for j, n in self.n_levels.items()}
+        for part, block in float_blocks(X, rows):
+            gaps = np.isnan(block)
+            missing |= gaps.any(axis=0)
+            present |= ~gaps.all(axis=0)
+            for j, count in counts.items():
+                codes = np.where(gaps[:, j], len(count) - 2, block[:, j]).astype(int)
+                np.add.at(count, codes, weight[part])
+        self.gaps = np.flatnonzero((missing & present)[self.numeric])
+        n_indicators = len(self.gaps)
+        for j, count in counts.items():
+            places = np.full(len(count), -1)
+            frequent = np.argsort(-count, kind="stable")[:MANY_LEVELS]
+            frequent = np.sort(frequent[count[frequent] >= RARE])
+            places[frequent] = n_indicators + np.arange(len(frequent))
+            n_indicators += len(frequent)
+            rest = (count > 0) & (places < 0)
+            if rest.any():
+                places[rest] = places[-1] = n_indicators
+                n_indicators += 1
+            self.level_inputs[j] = places
+        self.share = np.zeros(n_indicators)
+
+    def _indicator_share(self, X, rows, weight):
+        """Weighted share of the rows in which each indicator is 1."""
+        total = np.zeros(len(self.share))
+        for part, block in float_blocks(X, rows):
+            indicators = np.zeros((len(block), len(total)))
+            self._indicate(block, indicators)
+            total += weight[part] @ indicators
+        return total / weight.sum()
+
+    def _indicate(self, raw, out):
+        """Write 1 into the indicators (n, n_indicators) of these rows of X."""
+        if len(self.gaps):
+            out[:, : len(self.gaps)] = np.isnan(raw[:, self.numeric[self.gaps]])
+        for j, places in self.level_inputs.items():
+            # a gap is the last but one, and a level that was not seen the last one
+            codes = np.where(np.isnan(raw[:, j]), len(places) - 2, raw[:, j])
+            place = places[codes.astype(np.intp)]
+            seen = np.flatnonzero(place >= 0)
+            out[seen, place[seen]] = 1
+
+    def _learn_scale(self, X, rows, weight, first):
+        """The mean and standard deviation of the columns of numbers."""
+        if first and self.centred:
+            some = rows[:ROWS_FOR_FENCE]
+            values = X[some][:, self.numeric].astype(np.float64)
+            self._fence = _fence(values, weight[: len(some)])
         scaler = StandardScaler(with_mean=self.centred)
         if not first:
             scaler.mean_, scaler.var_, scaler.n_samples_seen_ = self._moments
             scaler.scale_ = None  # StandardScaler then continues
         for part, block in float_blocks(X, rows):
             if self.centred:
+                block = block[:, self.numeric]
                 low, high = self._fence
                 block[(block < low) | (block > high)] = np.nan
                 smallest, largest = np.fmin.reduce(block), np.fmax.reduce(block)
             else:
-                smallest, largest = min_max_axis(block, axis=0)
+                smallest, largest = min_max_axis(block, axis=0, ignore_nan=True)
             self._low = np.fmin(self._low, smallest)
             self._high = np.fmax(self._high, largest)
             scaler.partial_fit(block, sample_weight=weight[part])
         self._moments = scaler.mean_, scaler.var_, scaler.n_samples_seen_
-        self._set_scale(scaler.mean_, scaler.var_, first)
-        return self
+        self._set_scale(scaler.mean_, scaler.var_)
+        if first:
+            self._choose_curves(X, rows, weight)
 
-    def _set_scale(self, mean, variance, first):
-        """What to subtract and to divide by; on the first call, what to split.
+    def _set_scale(self, mean, variance):
+        """What to subtract and to divide by.
 
         A column of two values, such as a one-hot one, is divided by their distance. The
         standard deviation of a rare level is small, and dividing by it would make a
         level louder the rarer it is. The variance of a column in [low, high] with this
-        mean is largest if it has two values (Bhatia and Davis 2000).
+        mean is largest if it has two values (Bhatia and Davis 2000). A column without a
+        value is constant.
         """
         low, high = self._low, self._high
-        self.constant = low == high
+        empty = low > high
+        self.constant = (low == high) | empty
+        mean = np.where(empty, 0.0, np.where(self.constant, low, mean))
         largest = (high - mean) * (mean - low)
         two_valued = np.isclose(variance, largest) | self.constant
-        self.mean = np.where(self.constant, low, mean) if self.centred else mean * 0
+        self.mean = mean if self.centred else np.zeros_like(mean)
+        # a third value late in a stream must not make the inputs of the others jump
+        if self._n_rows >= ROWS_THAT_COUNT:
+            self._distance = np.where(two_valued, high - low, self._distance)
         scale = np.where(two_valued, high - low, np.sqrt(variance))
+        scale = np.maximum(scale, self._distance)
         self.scale = np.where(self.constant | ~(scale > 0), 1.0, scale)
-        if first and self.centred:
-            columns = np.flatnonzero(~two_valued)
-            many = len(columns) > MOST_SPLIT_COLUMNS
-            if self.n_knots == "auto":
-                self.n_knots = 0 if many else 1
-            self.split = columns if self.n_knots else self.split
-        elif first:
-            self.n_knots = 0
+        self._two_valued = two_valued
+
+    @property
+    def is_curved(self):
+        """Whether there are columns of more than two values."""
+        return self.centred and not self._two_valued.all()
+
+    def with_curves(self, n_knots, ranks, X, rows, weight):
+        """The same inputs with other knots, and ranks or not."""
+        other = copy.copy(self)
+        other.n_knots, other.ranks, other._constants = n_knots, ranks, {}
+        other.split, other.scores = np.empty(0, np.intp), []
+        other._choose_curves(X, rows, weight)
+        return other
+
+    def _choose_curves(self, X, rows, weight):
+        """Which columns are split, their knots, and the quantiles of their ranks."""
+        columns = np.flatnonzero(~self._two_valued)
+        if self.n_knots == "auto" or not self.centred:
+            self.n_knots = int(self.centred and len(columns) <= MOST_SPLIT_COLUMNS)
+        if self.n_knots == 1:
+            self.split = columns
+        if (self.n_knots < 2 and not self.ranks) or not self.centred:
+            return
+        some = rows[:ROWS_FOR_QUANTILES]
+        z = X[some][:, self.numeric[columns]].astype(np.float64)
+        z = (z - self.mean[columns]) / self.scale[columns]
+        ramps = []
+        if self.n_knots > 1:
+            levels = np.linspace(0, 1, self.n_knots)
+            knots = weighted_quantiles(z, weight[: len(some)], levels)
+            for j, own in zip(columns, knots.T, strict=True):
+                own = np.unique(own)
+                ramps += [(j, a, b - a) for a, b in itertools.pairwise(own)]
+            column, low, width = zip(*ramps, strict=True) if ramps else ((), (), ())
+            self.ramps = np.array(column, np.intp), np.array(low), np.array(width)
+            whole = np.zeros((len(z), len(self.numeric)))
+            whole[:, columns] = np.nan_to_num(z, nan=0.0)
+            self.ramp_mean = np.zeros(len(column))
+            bumps = np.empty_like(whole, shape=(len(z), len(column) + len(self.scores)))
+            self._curve(whole, bumps)
+            w = weight[: len(some)]
+            self.ramp_mean = w @ bumps[:, : len(column)] / w.sum()
+        if self.ranks:
+            levels = (np.arange(N_RANKS) + 0.5) / N_RANKS
+            quantiles = weighted_quantiles(z, weight[: len(some)], levels)
+            for j, own in zip(columns, quantiles.T, strict=True):
+                values, first, counts = np.unique(
+                    own, return_index=True, return_counts=True
+                )
+                middle = first + (counts - 1) / 2  # of equal quantiles
+                self.scores.append((j, values, ndtri((middle + 0.5) / N_RANKS)))
+
+    def _curve(self, z, out):
+        """Write ramps and scores of the scaled columns ``z`` (n, d) into ``out``."""
+        column, low, width = self.ramps
+        m = len(column)
+        if m:
+            ramps = z.take(column, axis=1)
+            ramps -= low.astype(z.dtype)
+            ramps /= width.astype(z.dtype)
+            np.clip(ramps, 0, 1, out=ramps)
+            # a bump at each knot but the first: a ramp less the next one of its column
+            follows = np.flatnonzero(column[1:] == column[:-1])
+            bumps = out[:, :m]
+            bumps[...] = ramps
+            bumps[:, follows] -= ramps[:, follows + 1]
+            bumps -= self.ramp_mean.astype(out.dtype)
+        for i, (j, quantiles, scores) in enumerate(self.scores):
+            out[:, m + i] = np.interp(z[:, j], quantiles, scores)
 
     def take(self, X, rows):
         """Inputs for some rows of X in new memory, and the row to add if sparse."""
@@ -158,44 +379,63 @@ class Inputs:
         ``raw`` is a copy of rows of X in X's own dtype. ``scratch`` has the shape and
         dtype of ``out`` (n, n_inputs). All but ``out`` are C-contiguous.
         """
-        if self.mean is None:
-            np.copyto(out, raw, casting="same_kind")
-            np.clip(out, -RAW_LIMIT, RAW_LIMIT, out=out)
-            return
+        n_indicators = len(self.share)
+        if n_indicators:
+            indicators = out[:, self.n_inputs - n_indicators :]
+            indicators.fill(0)
+            self._indicate(raw, indicators)
+            indicators -= self.share.astype(self.dtype)
+        if self.level_inputs:
+            raw = raw[:, self.numeric]
         n, d = raw.shape
+        if self.mean is None:
+            z = out[:, :d]
+            np.copyto(z, raw, casting="same_kind")
+            np.clip(z, -RAW_LIMIT, RAW_LIMIT, out=z)
+            _fill_gaps(z)
+            return
         work = working_dtype(raw.dtype)
         mean, factor = self.constants(work)
         centred = raw if raw.dtype == work else np.empty(raw.shape, work)
         np.subtract(raw, mean, out=centred)
         centred *= factor
-        z = out
+        z = out[:, :d]
+        n_curved = len(self.ramps[0]) + len(self.scores)
         if len(self.split):
             z = scratch.reshape(-1)[: n * d].reshape(n, d)
         np.clip(centred, -LIMIT, LIMIT, out=z, casting="same_kind")
+        _fill_gaps(z)
         if len(self.split):
-            lower = np.minimum(z[:, self.split], 0, out=out[:, d:])
+            lower = out[:, d : d + len(self.split)]
+            np.minimum(z[:, self.split], 0, out=lower)
             lower += self.dtype.type(HALF_GAP)
             lowest, gap = self.upper_constants()
             np.maximum(z, lowest, out=out[:, :d])
             out[:, :d] -= gap
-        self._squash(out, scratch)
+        if n_curved:
+            start = d + len(self.split)
+            self._curve(z, out[:, start : start + n_curved])
+        self._squash(out, np.empty_like(out) if n_curved else scratch)
 
     def sparse(self, X):
         """Inputs for the rows X as CSR, and the row (d,) to add to each, if any.
 
         A model that was fitted on sparse X needs no addition. One that was fitted on
         dense X centres: an absent 0 becomes the same value everywhere in its column,
-        which is the row to add, and stored values are given relative to it.
+        which is the row to add, and stored values are given relative to it. A gap is
+        the mean of its column.
         """
         if self.mean is None:
             values = np.clip(X.data.astype(self.dtype), -RAW_LIMIT, RAW_LIMIT)
+            _fill_gaps(values)
             return _with_data(X, values), None
         mean, factor = self.constants(working_dtype(X.dtype))
         if not self.centred:
             z = np.clip(X.data * factor[X.indices], -LIMIT, LIMIT).astype(self.dtype)
+            _fill_gaps(z)
             self._squash(z, np.empty_like(z))
             return _with_data(X, z), None
-        columns = np.arange(self.n_features)
+        columns = np.arange(len(self.numeric))
         zero = np.zeros(1, working_dtype(X.dtype))
         parts, shift = [], []
         for half in (self._upper, self._lower):
@@ -204,12 +444,19 @@ class Inputs:
             parts.append(_with_data(X, values - absent[X.indices]))
             shift.append(absent)
         parts[1], shift[1] = parts[1][:, self.split], shift[1][self.split]
+        if len(self.gaps):
+            ends = np.stack([-self.share, 1 - self.share]).astype(self.dtype)
+            self._squash(ends, np.empty_like(ends))
+            gaps = _with_data(X, np.isnan(X.data).astype(self.dtype))[:, self.gaps]
+            parts.append(sp.csr_array(gaps.multiply(ends[1] - ends[0])))
+            shift.append(ends[0])
         return sp.csr_array(sp.hstack(parts, format="csr")), np.concatenate(shift)
 
     def _upper(self, z, columns):
         """The inputs of these columns: their upper part if they are split."""
         lowest, gap = self.upper_constants()
         z = np.clip(z, -LIMIT, LIMIT).astype(self.dtype)
+        _fill_gaps(z)
         z = np.maximum(z, lowest[columns]) - gap[columns]
         self._squash(z, np.empty_like(z))
         return z
@@ -217,16 +464,19 @@ class Inputs:
     def _lower(self, z, columns):
         """The lower part of these columns."""
         z = np.clip(z, -LIMIT, LIMIT).astype(self.dtype)
+        _fill_gaps(z)
         z = np.minimum(z, 0) + self.dtype.type(HALF_GAP)
         self._squash(z, np.empty_like(z))
         return z
 
     def upper_constants(self):
         """Bound (d,) and offset (d,) of the upper parts; none for unsplit columns."""
-        lowest = np.full(self.n_features, -np.inf, self.dtype)
-        gap = np.zeros(self.n_features, self.dtype)
-        lowest[self.split], gap[self.split] = 0, HALF_GAP
-        return lowest, gap
+        if "upper" not in self._constants:
+            lowest = np.full(len(self.numeric), -np.inf, self.dtype)
+            gap = np.zeros(len(self.numeric), self.dtype)
+            lowest[self.split], gap[self.split] = 0, HALF_GAP
+            self._constants["upper"] = lowest, gap
+        return self._constants["upper"]
 
     def _squash(self, z, scratch):
         """The smooth clip, in place."""
@@ -238,21 +488,28 @@ class Inputs:
 
     def constants(self, dtype):
         """Mean and 1 / scale in ``dtype``, both finite."""
-        smallest = 2 / float(np.finfo(dtype).max)
-        factor = 1 / np.maximum(self.scale, smallest)
-        return self.mean.astype(dtype), factor.astype(dtype)
+        if dtype not in self._constants:
+            factor = 1 / np.maximum(self.scale, 2 / float(np.finfo(dtype).max))
+            self._constants[dtype] = self.mean.astype(dtype), factor.astype(dtype)
+        return self._constants[dtype]
 
 
-def _fence(X, rows, weight):
+def _fence(values, weight):
     """Bounds (d,) beyond which a value is no measurement, such as 999999 for a gap."""
-    n, d = min(len(rows), ROWS_FOR_FENCE), X.shape[1]
-    if n < 10:  # quartiles of fewer rows say little
+    d = values.shape[1]
+    if len(values) < 10:  # quartiles of fewer rows say little
         return np.full(d, -np.inf), np.full(d, np.inf)
-    some = X[rows[:n]].astype(np.float64)
-    lower, upper = weighted_quantiles(some, weight[:n], (0.25, 0.75))
+    lower, upper = weighted_quantiles(values, weight, (0.25, 0.75))
     reach = FENCE * (upper - lower)
-    reach[reach == 0] = np.inf
-    return lower - reach, upper + reach
+    reach[~(reach > 0)] = np.inf
+    lower, upper = lower - reach, upper + reach
+    return np.nan_to_num(lower, nan=-np.inf), np.nan_to_num(upper, nan=np.inf)
+
+
+def _fill_gaps(z):
+    """Zero, the mean, in place of a missing value."""
+    if np.isnan(np.add.reduce(z, None)):
+        z[np.isnan(z)] = 0
 
 
 def _with_data(X, data):

@@ -56,13 +56,14 @@ class Minibatches:
         self.rng = rng
         self.whole = whole
         self._weight = data.weight.astype(inputs.dtype)[:, :, np.newaxis]
+        self._equal = bool((self._weight == self._weight.flat[0]).all())
         self._sparse = sp.issparse(data.X)
         if not self._sparse:
             some = min(self.size, max(1, PART_ELEMENTS // inputs.n_inputs))
             self._raw = np.empty((some, data.X.shape[1]), data.X.dtype)
             self._scratch = np.empty((some, inputs.n_inputs), inputs.dtype)
             self._batch = np.ones((self.size, inputs.n_inputs + 1), inputs.dtype)
-        self._ready = self._all_inputs()
+        self.ready = self._all_inputs()
 
     def __len__(self):
         return math.ceil(len(self.data.rows) / self.size)
@@ -70,7 +71,9 @@ class Minibatches:
     def __iter__(self):
         n = len(self.data.rows)
         order = np.arange(n) if self.rng is None else self.rng.permutation(n)
-        y, weight = self.data.y[order], self._weight[:, order]
+        y, weight = self.data.y[order], self._weight
+        if not self._equal:
+            weight = weight[:, order]
         for start in range(0, n, self.size):
             part = slice(start, min(start + self.size, n))
             share = 1 / (n if self.whole else part.stop - start)
@@ -79,14 +82,14 @@ class Minibatches:
     def _gather(self, positions):
         """The network inputs of the rows at these positions of the dataset."""
         if self._sparse:
-            if self._ready is not None:
-                return self._ready[positions]
+            if self.ready is not None:
+                return self.ready[positions]
             return self.inputs.sparse(self.data.X[self.data.rows[positions]])[0]
         batch = self._batch[: len(positions)]
-        if self._ready is None:
+        if self.ready is None:
             self._write_inputs(self.data.rows[positions], batch)
         else:
-            self._ready.take(positions, axis=0, out=batch, mode="clip")
+            self.ready.take(positions, axis=0, out=batch, mode="clip")
         return batch
 
     def _all_inputs(self):

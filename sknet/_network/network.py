@@ -91,17 +91,46 @@ class Shape(NamedTuple):
         W1[:, own], W2[j], b1[own], b2[j] = lone.W1, lone.W2[0], lone.b1, lone.b2[0]
 
 
-class Workspace(NamedTuple):
-    """The buffers of a training step on n rows."""
+def lone(stack: Array) -> Array:
+    """The matrix of a stack of one, whose products cost less; else the stack."""
+    return stack[0] if len(stack) == 1 else stack
 
-    hidden: Array  # (n, k * h)
-    dropped: Array  # (n, k * h); the same array without dropout
-    d_hidden: Array  # (n, k * h)
-    raw: Array  # (k, n, o)
-    d_raw: Array  # (k, n, o)
-    keep: Array  # (n, 1, h) dropout mask
-    ones: Array  # (n,)
-    loss_buffers: tuple[NDArray, ...]
+
+class Products(NamedTuple):
+    """The weights and their gradients, as the products of a step take them."""
+
+    first: Array  # (d + 1, k * h): W1 with b1 as its last row
+    W2: Array  # (k, h, o), or (h, o) of one member; likewise below
+    W2_back: Array  # (k, o, h)
+    W2_row: Array  # (o, k, h)
+    first_grad: Array  # (d + 1, k * h)
+    W2_grad: Array  # (k, h, o)
+    b2_grad: Array  # (k, o)
+
+
+class Workspace:
+    """The buffers of a training step on n rows, and views of them."""
+
+    def __init__(
+        self, shape: Shape, n: int, dtype: DTypeLike, dropout: bool, loss: Loss
+    ) -> None:
+        _, h, o, k = shape
+        self.hidden = np.empty((n, k * h), dtype)
+        self.dropped = np.empty_like(self.hidden) if dropout else self.hidden
+        self.d_hidden = np.empty_like(self.hidden)
+        self.raw, self.d_raw = np.empty((2, k, n, o), dtype)
+        self.keep = np.empty((n if dropout else 0, 1, h), np.float32)
+        self.ones = np.ones(n, dtype)
+        self.loss_buffers = loss.buffers(k, n, dtype)
+        # the hidden layer by rows (n, k, h), and by members (k, n, h) or (n, h)
+        self.hidden_rows, self.dropped_rows, self.d_hidden_rows = (
+            a.reshape(n, k, h) for a in (self.hidden, self.dropped, self.d_hidden)
+        )
+        self.member_hidden = lone(self.dropped_rows.transpose(1, 0, 2))
+        self.member_hidden_back = lone(self.dropped_rows.transpose(1, 2, 0))
+        self.member_d_hidden = lone(self.d_hidden_rows.transpose(1, 0, 2))
+        self.member_raw, self.member_d_raw = lone(self.raw), lone(self.d_raw)
+        self.d_raw_rows = self.d_raw.transpose(1, 0, 2)
 
 
 class TwoLayerNetwork:
@@ -140,6 +169,8 @@ class TwoLayerNetwork:
         self.input_dropout = input_dropout
         self.layers = shape.views(params)
         self._workspaces: dict[int, Workspace] = {}
+        d, h, o, k = shape
+        self._is_narrow = k == o == 1 and d <= 2 * h
 
     @cached_property
     def grads(self) -> Array:
@@ -199,46 +230,48 @@ class TwoLayerNetwork:
         X (n, d + 1) with a last column of ones, or sparse (n, d); y (n,); weight (1 or
         k, n, 1). ``rng`` draws the dropout masks. ``input_dropout`` overwrites X.
         """
-        n, (_, h, o, k) = X.shape[0], self.shape
-        W1, W2, b1, b2 = self.layers
-        dW1, dW2, db1, db2 = self.shape.views(self.grads)
-        work = self._workspace(n)
-        # the hidden layer seen by row (n, k, h) and by member (k, n, h)
-        dropped, d_hidden = (a.reshape(n, k, h) for a in (work.dropped, work.d_hidden))
-        member_hidden = dropped.transpose(1, 0, 2)
-
+        work, weights = self._workspace(X.shape[0]), self._products
+        multiply = np.ndarray.dot if self.shape.n_members == 1 else np.matmul
         if self.input_dropout:
             self._drop_inputs(X, rng)
-        if isinstance(X, np.ndarray):  # (n, d + 1) @ (d + 1, k * h)
-            X.dot(self.shape.first_layer(self.params), work.hidden)
+        if isinstance(X, np.ndarray):
+            X.dot(weights.first, work.hidden)  # (n, d + 1) @ (d + 1, k * h)
         else:
-            np.add(X @ W1, b1, out=work.hidden)
+            np.add(X @ self.layers.W1, self.layers.b1, out=work.hidden)
         self.activation.forward(work.hidden)
         if self.dropout:
             _draw_mask(work.keep, self.dropout, rng)
-            np.multiply(work.hidden.reshape(n, k, h), work.keep, out=dropped)
-        np.matmul(member_hidden, W2, out=work.raw)  # (k, n, h) @ (k, h, o)
-        np.add(work.raw, b2, out=work.raw)
+            np.multiply(work.hidden_rows, work.keep, out=work.dropped_rows)
+        # (k, n, h) @ (k, h, o)
+        multiply(work.member_hidden, weights.W2, work.member_raw)
+        np.add(work.raw, self.layers.b2, out=work.raw)
         loss = self.loss.loss_gradient(
             work.raw, y, weight, work.d_raw, work.loss_buffers
         )
 
-        np.matmul(member_hidden.transpose(0, 2, 1), work.d_raw, out=dW2)
-        np.matmul(work.ones, work.d_raw, out=db2[:, 0])
-        if o == 1:  # an outer product, for which broadcasting is faster than matmul
+        multiply(work.member_hidden_back, work.member_d_raw, weights.W2_grad)
+        multiply(work.ones, work.member_d_raw, weights.b2_grad)
+        if self._is_narrow and isinstance(X, np.ndarray):
+            # one output and few inputs: sum_i x_i d_i w_j a'_ij needs no outer product
+            self.activation.slope(work.hidden, work.d_hidden)
+            if self.dropout:
+                np.multiply(work.d_hidden_rows, work.keep, out=work.d_hidden_rows)
+            (X * work.member_d_raw).T.dot(work.d_hidden, weights.first_grad)
             np.multiply(
-                work.d_raw.transpose(1, 0, 2), W2.transpose(2, 0, 1), out=d_hidden
+                weights.first_grad, weights.W2_row[0, 0], out=weights.first_grad
             )
+            return loss
+        if self.shape.n_outputs == 1:  # an outer product
+            np.multiply(work.d_raw_rows, weights.W2_row, out=work.d_hidden_rows)
         else:
-            np.matmul(
-                work.d_raw, W2.transpose(0, 2, 1), out=d_hidden.transpose(1, 0, 2)
-            )
+            multiply(work.member_d_raw, weights.W2_back, work.member_d_hidden)
         if self.dropout:
-            d_hidden *= work.keep
+            np.multiply(work.d_hidden_rows, work.keep, out=work.d_hidden_rows)
         self.activation.backward(work.hidden, work.d_hidden)
-        if isinstance(X, np.ndarray):  # (d + 1, n) @ (n, k * h)
-            X.T.dot(work.d_hidden, self.shape.first_layer(self.grads))
+        if isinstance(X, np.ndarray):
+            X.T.dot(work.d_hidden, weights.first_grad)  # (d + 1, n) @ (n, k * h)
         else:
+            dW1, _, db1, _ = self.shape.views(self.grads)
             dW1[...] = X.T @ work.d_hidden
             work.ones.dot(work.d_hidden, db1)
         return loss
@@ -260,21 +293,24 @@ class TwoLayerNetwork:
         keep = np.empty(entries.shape, np.float32)
         entries *= _draw_mask(keep, self.input_dropout, rng)
 
+    @cached_property
+    def _products(self) -> Products:
+        W2, (_, dW2, _, db2) = self.layers.W2, self.shape.views(self.grads)
+        return Products(
+            self.shape.first_layer(self.params),
+            lone(W2),
+            lone(W2.transpose(0, 2, 1)),
+            W2.transpose(2, 0, 1),
+            self.shape.first_layer(self.grads),
+            lone(dW2),
+            lone(db2[:, 0]),
+        )
+
     def _workspace(self, n: int) -> Workspace:
         """The buffers for n rows; a fit has two sizes, the full and the last batch."""
         if n not in self._workspaces:
-            _, h, o, k = self.shape
-            dtype: DTypeLike = self.params.dtype
-            hidden = np.empty((n, k * h), dtype)
             self._workspaces[n] = Workspace(
-                hidden,
-                np.empty_like(hidden) if self.dropout else hidden,
-                np.empty_like(hidden),
-                np.empty((k, n, o), dtype),
-                np.empty((k, n, o), dtype),
-                np.empty((n if self.dropout else 0, 1, h), np.float32),
-                np.ones(n, dtype),
-                self.loss.buffers(k, n, dtype),
+                self.shape, n, self.params.dtype, self.dropout > 0, self.loss
             )
         return self._workspaces[n]
 

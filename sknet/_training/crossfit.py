@@ -8,13 +8,23 @@ temperature of the probabilities.
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.optimize import brentq
+
+from sknet._data.folds import EVERY_FOLD
 
 BLOCK_ELEMENTS = 1 << 18  # of inputs or hidden units at a time: 1 MB in float32
 MOST_NEWTON_STEPS = 20
+N_EM_STEPS = 100
+PSEUDO_COUNT = 1.0  # rows for each variant of a blend
+SMALLEST_WEIGHT = 0.02  # of a variant that is kept
 MOST_LOGITS = 1 << 18  # of the rows that tell how much the members differ
 LOWEST_FACTOR = 0.5  # of the temperature of the mean, over that of the members
 SMALLEST_LOSS = 1e-9  # of sharpness: less is rounding
+
+
+def block_rows(shape, X):
+    """Rows of X to work through at a time, for bounded memory."""
+    d, h, o, k = shape
+    return max(1, BLOCK_ELEMENTS // max(1 if sp.issparse(X) else d, k * h, k * o))
 
 
 def raw_blocks(network, inputs, X, rows=None, member=None):
@@ -23,9 +33,8 @@ def raw_blocks(network, inputs, X, rows=None, member=None):
     All rows of X if no ``rows`` are given. No copy of X is made.
     """
     n = X.shape[0] if rows is None else len(rows)
-    d, h, o, k = network.shape
-    k = k if member is None else 1
-    step = max(1, BLOCK_ELEMENTS // max(1 if sp.issparse(X) else d, k * h, k * o))
+    shape = network.shape if member is None else network.shape._replace(n_members=1)
+    step = block_rows(shape, X)
     for start in range(0, n, step):
         part = slice(start, min(start + step, n))
         block, shift = inputs.take(X, part if rows is None else rows[part])
@@ -35,9 +44,11 @@ def raw_blocks(network, inputs, X, rows=None, member=None):
 def member_weights(weight, fold, n_members):
     """Weights (k, n) with mean 1 over the rows; zero in each member's own fold.
 
-    A member that would be left without rows trains on all.
+    Of a row that is in every fold, a member leaves out its share. A member that would
+    be left without rows trains on all.
     """
     weights = np.where(fold == np.arange(n_members)[:, np.newaxis], 0.0, weight)
+    weights[:, fold == EVERY_FOLD] *= 1 - 1 / n_members
     weights[~weights.any(axis=1)] = weight
     return weights / weights.mean(axis=1, keepdims=True)
 
@@ -75,15 +86,24 @@ class OutOfFoldLoss:
     data : Dataset
         With the rows' own weights (1, n).
     fold : ndarray of int of shape (n,)
-        The member that does not train on each row; negative for a row in no fold,
-        which is not judged.
+        The member that does not train on each row, which judges it. Every member
+        judges its share of a row in EVERY_FOLD, and none a row in NO_FOLD.
+    ready : ndarray of shape (n, n_inputs + 1) or None
+        The network inputs of the rows, if they have been computed.
     """
 
-    def __init__(self, network, inputs, data, fold):
+    def __init__(self, network, inputs, data, fold, ready=None):
         self.network = network
         self.inputs = inputs
-        self.data = data.take(fold >= 0)
-        self.member = fold[fold >= 0]
+        k = network.shape.n_members
+        shared = np.flatnonzero(fold == EVERY_FOLD)
+        judged = np.concatenate([np.flatnonzero(fold >= 0), np.tile(shared, k)])
+        self.data = data.take(judged)
+        self.positions, self.ready = judged, ready
+        self.member = np.concatenate(
+            [fold[fold >= 0], np.arange(k).repeat(len(shared))]
+        )
+        self.data.weight[:, len(judged) - k * len(shared) :] /= k
         self.temperature = 1.0
 
     def __call__(self):
@@ -94,6 +114,12 @@ class OutOfFoldLoss:
         )
         return loss
 
+    def label_proba(self):
+        """Probability (n_judged,) of each row's own label, at the temperature."""
+        raw = self.raw_prediction() / self.temperature
+        log_proba = self.network.loss.log_mean_proba(raw[np.newaxis])
+        return np.exp(log_proba[np.arange(len(raw)), self.data.y], dtype=np.float64)
+
     def raw_prediction(self):
         """Logits (n_judged, o) of each row by its own member."""
         X, rows, *_ = self.data
@@ -101,6 +127,10 @@ class OutOfFoldLoss:
         raw = np.empty((len(rows), network.shape.n_outputs), network.params.dtype)
         for j in range(network.shape.n_members):
             own = np.flatnonzero(self.member == j)
+            if self.ready is not None:
+                block = self.ready[self.positions[own], : network.shape.n_inputs]
+                raw[own] = network.raw_prediction(block, None, j)[0]
+                continue
             for part, block in raw_blocks(network, self.inputs, X, rows[own], j):
                 raw[own[part]] = block[0]
         return raw
@@ -161,8 +191,8 @@ def fit_temperature(loss, raw, y, weight, start=1.0):
     return 1 / target, log_sum - target * label
 
 
-def temperature_of_mean(network, inputs, data, temperature):
-    r"""Temperature for the members' mean, if ``temperature`` calibrates each alone.
+def factor_of_mean(loss, raws, weights, row_weight):
+    r"""What the temperatures are multiplied by for the mean of all members.
 
     The mean of probabilities is less confident than they are, yet its error is smaller.
     For the quadratic score both are known without labels. The mean's score is the
@@ -175,23 +205,63 @@ def temperature_of_mean(network, inputs, data, temperature):
 
     The rows are training rows, of which each member has seen almost all. They differ
     less there than on new rows, so the correction errs on the small side.
+
+    Parameters
+    ----------
+    loss : SigmoidCrossEntropy or SoftmaxCrossEntropy
+    raws : list of ndarray of shape (k, n, o)
+        Logits of each variant's members, at the temperature that suits each alone.
+    weights : ndarray of shape (n_variants,)
+    row_weight : ndarray of shape (n,)
     """
-    k, o = network.shape.n_members, network.shape.n_outputs
-    some = slice(max(64, min(4096, MOST_LOGITS // (k * o))))
-    rows, weight = data.rows[some], data.weight[0, some]
-    blocks = raw_blocks(network, inputs, data.X, rows)
-    raw = np.concatenate([block for _, block in blocks], axis=1).astype(np.float64)
 
-    def _sharpness(logits, temperature):
-        proba = network.loss.mean_proba(logits / temperature)
-        return float(np.average((proba**2).sum(axis=1), weights=weight))
+    def _sharpness(proba):
+        return float(np.average((proba**2).sum(axis=1), weights=row_weight))
 
-    alone = [_sharpness(member[np.newaxis], temperature) for member in raw]
-    lost = float(np.mean(alone)) - _sharpness(raw, temperature)
-    target = float(np.mean(alone)) + lost
-    lowest = temperature * LOWEST_FACTOR
+    def _sharpness_of_mean(factor):
+        means = (loss.mean_proba(raw / factor) for raw in raws)
+        return _sharpness(sum(w * p for w, p in zip(weights, means, strict=True)))
+
+    alone = [
+        np.mean([_sharpness(loss.mean_proba(member[np.newaxis])) for member in raw])
+        for raw in raws
+    ]
+    of_members = float(np.dot(weights, alone))
+    lost = of_members - _sharpness_of_mean(1.0)
+    target, lowest, highest = of_members + lost, LOWEST_FACTOR, 1.0
     if lost <= SMALLEST_LOSS or not np.isfinite(target):
-        return temperature
-    if _sharpness(raw, lowest) <= target:
+        return 1.0
+    if _sharpness_of_mean(lowest) <= target:
         return lowest
-    return brentq(lambda t: _sharpness(raw, t) - target, lowest, temperature, rtol=1e-3)
+    for _ in range(10):  # bisection: the sharpness falls with the temperature
+        middle = 0.5 * (lowest + highest)
+        if _sharpness_of_mean(middle) > target:
+            lowest = middle
+        else:
+            highest = middle
+    return 0.5 * (lowest + highest)
+
+
+def blend_weights(label_proba, weight):
+    r"""Weights (n_variants,) of a mixture with the smallest out-of-fold log-loss.
+
+    A few steps of expectation maximization for :math:`\sum_i s_i \log \sum_v w_v
+    p_{vi}`, with a pseudo-count of one row for each variant.
+
+    Parameters
+    ----------
+    label_proba : ndarray of shape (n_variants, n)
+        Out-of-fold probability of each row's own label.
+    weight : ndarray of shape (n,)
+        With mean 1 over the rows.
+    """
+    n_variants = len(label_proba)
+    weights = np.full(n_variants, 1 / n_variants)
+    prior = np.full(n_variants, PSEUDO_COUNT)
+    for _ in range(N_EM_STEPS):
+        share = weights[:, np.newaxis] * label_proba
+        share /= np.maximum(share.sum(axis=0), 1e-300)
+        weights = share @ weight + prior
+        weights /= weights.sum()
+    weights[weights < SMALLEST_WEIGHT] = 0
+    return weights / weights.sum()

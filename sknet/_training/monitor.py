@@ -57,6 +57,10 @@ class Monitor:
         Asked at a plateau for how many more epochs training goes on.
     verbose : int
         Write a line every so many epochs.
+    name : str
+        Stands before these lines.
+    is_interrupted : callable or None
+        Training stops if it returns True.
 
     Attributes
     ----------
@@ -76,6 +80,8 @@ class Monitor:
         prior_loss=math.inf,
         schedule=None,
         verbose=0,
+        name="",
+        is_interrupted=None,
     ):
         self.params = params
         self.validate = validate
@@ -85,6 +91,8 @@ class Monitor:
         self.prior_loss = prior_loss
         self.schedule = schedule
         self.verbose = verbose
+        self.name = f"{name}: " if name else ""
+        self.is_interrupted = is_interrupted
         self.on_begin = None
         self.on_end = None
         self.loss_curve = []
@@ -117,7 +125,10 @@ class Monitor:
             self.best_epoch = len(self.loss_curve)
             self.best_params[:] = self.params
         if self.verbose and len(self.loss_curve) % self.verbose == 0:
-            say(f"Epoch {len(self.loss_curve)}, {line}")
+            say(f"{self.name}Epoch {len(self.loss_curve)}, {line}")
+        if self.is_interrupted is not None and self.is_interrupted():
+            self.stop_reason = "interrupted"
+            return True
         stop = self._is_out_of_patience(watched)
         if self.on_end is not None and self.on_end() and not stop:
             self.stop_reason = "callback"
@@ -145,7 +156,7 @@ class Monitor:
         """Write why training ended and which epoch is kept."""
         if self.verbose:
             say(
-                f"Stopped after {len(self.loss_curve)} epochs: "
+                f"{self.name}Stopped after {len(self.loss_curve)} epochs: "
                 f"{REASONS[self.stop_reason]}. Best epoch: {self.best_epoch}."
             )
 

@@ -1,0 +1,139 @@
+"""A trained blend and its predictions: variants of the network, mixed by their weights.
+
+One variant with weight 1 is the case without a blend.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from joblib import effective_n_jobs
+from joblib.parallel import get_active_backend
+from scipy.special import logsumexp
+
+from sknet._data.inputs import Inputs
+from sknet._data.levels import LevelStatistics
+from sknet._network.activations import IDENTITY, LOGISTIC, RELU, TANH
+from sknet._network.losses import loss_for
+from sknet._network.network import Shape, TwoLayerNetwork
+from sknet._training.crossfit import block_rows
+
+ACTIVATIONS = {"relu": RELU, "tanh": TANH, "logistic": LOGISTIC, "identity": IDENTITY}
+
+
+def n_threads(n_jobs, n_tasks):
+    """Threads for some tasks by joblib's conventions; one in other parallel code."""
+    backend, _ = get_active_backend()
+    if backend.nesting_level:
+        return 1
+    return min(effective_n_jobs(n_jobs), n_tasks)
+
+
+@dataclass
+class Model:
+    """The trained network of a variant and what it takes to predict with it."""
+
+    inputs: Inputs
+    network: TwoLayerNetwork
+    activation: str
+    temperature: float  # of the mean of all members
+    member_temperature: float  # of each member alone
+    weight: float  # in the blend
+
+    def raw_prediction(self, X, part):
+        """Logits (k, m, o) of some rows of X, at the temperature."""
+        inputs, shift = self.inputs.take(X, part)
+        raw = self.network.raw_prediction(inputs, shift)
+        if self.temperature != 1.0:
+            raw *= 1 / self.temperature
+        return raw
+
+    def state(self):
+        """All attributes, as plain types."""
+        network = tuple(self.network.shape), self.network.params
+        return {**vars(self), "inputs": self.inputs.state(), "network": network}
+
+    @classmethod
+    def restored(cls, state, n_classes):
+        """The model with these attributes."""
+        shape, params = state["network"]
+        activation = ACTIVATIONS[state["activation"]]
+        loss = loss_for(n_classes)
+        network = TwoLayerNetwork(Shape(*shape), params, activation, loss)
+        inputs = Inputs.restored(state["inputs"])
+        return cls(**{**state, "inputs": inputs, "network": network})
+
+
+@dataclass
+class Blend:
+    """The models of all variants, and statistics in place of some of X's columns."""
+
+    models: list[Model]
+    levels: LevelStatistics | None
+
+    def predict(self, X, reduction, n_jobs=None):
+        """Apply ``reduction(loss, raws, weights)`` block by block, in threads.
+
+        ``raws`` are the logits (k, m, o) of each variant for m rows.
+        """
+        if self.levels is not None:
+            X = self.levels.transform(X)
+        models, loss = self.models, self.models[0].network.loss
+        weights = [model.weight for model in models]
+
+        def _predict(part):
+            with np.errstate(all="ignore"):  # what is too large is cut, or rounds to 0
+                raws = [model.raw_prediction(X, part) for model in models]
+                return reduction(loss, raws, weights)
+
+        n = X.shape[0]
+        step = min(block_rows(model.network.shape, X) for model in models)
+        if n <= step:
+            return _predict(slice(0, n))
+        parts = [slice(start, min(start + step, n)) for start in range(0, n, step)]
+        threads, predicted = n_threads(n_jobs, len(parts)), None
+        with ThreadPoolExecutor(threads) as pool:
+            blocks = pool.map(_predict, parts) if threads > 1 else map(_predict, parts)
+            for part, block in zip(parts, blocks, strict=True):
+                if predicted is None:
+                    predicted = np.empty((n, *block.shape[1:]), block.dtype)
+                predicted[part] = block
+        return predicted
+
+    def state(self):
+        """All attributes, as plain types, which skops need not be told to trust."""
+        levels = self.levels and vars(self.levels)
+        return {"models": [model.state() for model in self.models], "levels": levels}
+
+    @classmethod
+    def restored(cls, state, n_classes):
+        """The blend with these attributes."""
+        models = [Model.restored(model, n_classes) for model in state["models"]]
+        levels = state["levels"] and LevelStatistics(**state["levels"])
+        return cls(models, levels)
+
+
+def mean_proba(loss, raws, weights):
+    """Probabilities (m, n_classes), averaged over members and variants."""
+    if len(raws) == 1:
+        return loss.mean_proba(raws[0])
+    return sum(w * loss.mean_proba(raw) for w, raw in zip(weights, raws, strict=True))
+
+
+def most_probable(loss, raws, weights):
+    """Index (m,) of the class of the highest probability."""
+    return mean_proba(loss, raws, weights).argmax(axis=1)
+
+
+def log_mean_proba(loss, raws, weights):
+    """Logarithm (m, n_classes) of the probabilities, always finite."""
+    log_proba = [loss.log_mean_proba(raw) for raw in raws]
+    if len(raws) == 1:
+        return log_proba[0]
+    return logsumexp(np.stack(log_proba, axis=-1), axis=-1, b=weights)
+
+
+def member_proba(loss, raws, weights):
+    """Probabilities (m, n_members, n_classes) of all variants' members."""
+    members = [member[np.newaxis] for raw in raws for member in raw]
+    return np.stack([loss.mean_proba(member) for member in members], axis=1)
