@@ -1,102 +1,90 @@
-"""One adapter each: a seed to a classifier with the defaults its users would meet."""
+"""The classifiers that are compared, with their defaults.
 
-import importlib.util
+Their packages are imported when a classifier is made, so that none is required.
+"""
+
+import importlib
+import os
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.neural_network import MLPClassifier
-
-from sknet import TwoLayerClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from tables import with_string_levels
 
 OURS, PEER = "TwoLayerClassifier", "MLPClassifier"
+THREADS = int(os.environ.get("OMP_NUM_THREADS", 1))
 
 
-class Calibrated(ClassifierMixin, BaseEstimator):
-    """MLPClassifier in scikit-learn's own calibration: five fits, or fewer.
+class Competitor(NamedTuple):
+    """Where a classifier is found, how it is made, and what it takes for X."""
 
-    CalibratedClassifierCV refuses more folds than the rarest class has rows.
-    """
+    module: str
+    name: str
+    settings: dict | None = None
+    seed: str = "random_state"
+    adapt: Callable = lambda model, fold: model
+    raw: bool = False  # takes frames with categories and gaps
+    sparse: bool = True  # takes sparse rows; others are given dense ones
 
-    def __init__(self, seed=0):
-        self.seed = seed
+    @property
+    def package(self):
+        """The package to be installed."""
+        return self.module.partition(".")[0]
 
-    def fit(self, X, y):
-        """Fit with as many folds as the data allow, five at most."""
-        fewest = np.unique(y, return_counts=True)[1].min()
-        network = MLPClassifier(random_state=self.seed)
-        self.model_ = CalibratedClassifierCV(
-            network, method="temperature", cv=min(5, int(fewest))
-        ).fit(X, y)
-        self.classes_ = self.model_.classes_
-        return self
-
-    def predict_proba(self, X):
-        """Mean of the folds' calibrated probabilities."""
-        return self.model_.predict_proba(X)
+    def make(self, fold, **settings):
+        """Make an unfitted classifier for a fold, whose number is the seed."""
+        kind = getattr(importlib.import_module(self.module), self.name)
+        model = kind(**{self.seed: fold.number}, **self.settings or {})
+        return self.adapt(model.set_params(**settings) if settings else model, fold)
 
 
-COMPETITORS = {
-    OURS: lambda seed: TwoLayerClassifier(random_state=seed),
-    PEER: lambda seed: MLPClassifier(random_state=seed),
-    "MLPClassifier, calibrated": Calibrated,
-    "LogisticRegression": lambda seed: LogisticRegression(max_iter=1000),
-    "RandomForest(300)": lambda seed: RandomForestClassifier(300, random_state=seed),
-    "HistGradientBoosting": lambda seed: HistGradientBoostingClassifier(
-        random_state=seed
-    ),
-}
+def calibrated(model, fold):
+    """scikit-learn's calibration, with no more folds than the rarest class has rows."""
+    cv = min(5, int(np.bincount(fold.y_train).min()))
+    return CalibratedClassifierCV(model, method="temperature", cv=cv)
 
-if importlib.util.find_spec("pytabkit"):
-    from pytabkit import RealMLP_TD_S_Classifier
 
-    COMPETITORS["RealMLP_TD_S"] = lambda seed: RealMLP_TD_S_Classifier(
-        random_state=seed, device="cpu", n_threads=1
+def name_categories(model, fold):
+    """Name CatBoost the categories of a raw frame; it refuses gaps in them."""
+    if not fold.categories:
+        return model
+    model.set_params(cat_features=list(fold.categories))
+    columns = {"categories": fold.categories}
+    return make_pipeline(
+        FunctionTransformer(with_string_levels, kw_args=columns), model
     )
 
 
-if importlib.util.find_spec("skorch"):
-    import torch
-    from sklearn.preprocessing import LabelEncoder
-    from skorch import NeuralNetClassifier
-    from skorch.callbacks import EarlyStopping
-
-    class Skorch(ClassifierMixin, BaseEstimator):
-        """The net of skorch's first example, with what its users add to it.
-
-        100 ReLU units as MLPClassifier has, Adam, float32 rows, labels from 0, and
-        early stopping on skorch's own fifth of the rows; with the best epoch's weights.
-        """
-
-        def __init__(self, seed=0):
-            self.seed = seed
-
-        def fit(self, X, y):
-            torch.manual_seed(self.seed)
-            torch.set_num_threads(1)
-            self.encoder_ = LabelEncoder().fit(y)
-            self.classes_ = self.encoder_.classes_
-            layers = (
-                torch.nn.Linear(X.shape[1], 100),
-                torch.nn.ReLU(),
-                torch.nn.Linear(100, len(self.classes_)),
-            )
-            self.net_ = NeuralNetClassifier(
-                torch.nn.Sequential(*layers),
-                criterion=torch.nn.CrossEntropyLoss,
-                optimizer=torch.optim.Adam,
-                lr=0.001,
-                max_epochs=200,
-                callbacks=[EarlyStopping(patience=10, load_best=True)],
-                verbose=0,
-            )
-            self.net_.fit(X.astype(np.float32), self.encoder_.transform(y))
-            return self
-
-        def predict_proba(self, X):
-            logits = self.net_.forward(X.astype(np.float32))
-            return torch.softmax(logits.double(), dim=1).numpy()
-
-    COMPETITORS["skorch"] = lambda seed: Skorch(seed)
+MLP, ENSEMBLE = ("sklearn.neural_network", "MLPClassifier"), "sklearn.ensemble"
+TORCH = {"device": "cpu", "n_threads": THREADS}
+COMPETITORS = {
+    OURS: Competitor("sknet", "TwoLayerClassifier", raw=True),
+    PEER: Competitor(*MLP),
+    "MLPClassifier, calibrated": Competitor(*MLP, adapt=calibrated),
+    "LogisticRegression": Competitor(
+        "sklearn.linear_model", "LogisticRegression", {"max_iter": 1000}
+    ),
+    "RandomForest(300)": Competitor(
+        ENSEMBLE, "RandomForestClassifier", {"n_estimators": 300}
+    ),
+    "HistGradientBoosting": Competitor(
+        ENSEMBLE, "HistGradientBoostingClassifier", raw=True, sparse=False
+    ),
+    "CatBoost": Competitor(
+        "catboost",
+        "CatBoostClassifier",
+        {"thread_count": THREADS, "verbose": False, "allow_writing_files": False},
+        adapt=name_categories,
+        raw=True,
+    ),
+    "LightGBM": Competitor(
+        "lightgbm", "LGBMClassifier", {"n_jobs": THREADS, "verbose": -1}
+    ),
+    "XGBoost": Competitor("xgboost", "XGBClassifier", {"n_jobs": THREADS}),
+    "RealMLP_TD": Competitor("pytabkit", "RealMLP_TD_Classifier", TORCH, sparse=False),
+    "TabM_D": Competitor("pytabkit", "TabM_D_Classifier", TORCH, sparse=False),
+}
+SLOW = {"RealMLP_TD", "TabM_D"}  # minutes a fit: they run only if they are named

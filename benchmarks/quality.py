@@ -1,37 +1,91 @@
 """Quality of probabilities on real tables, ours beside its peers, all at defaults.
 
     python benchmarks/quality.py --data FOLDER     # Parquet files, label in __target__
-    python benchmarks/quality.py --openml          # OpenML-CC18, needs the network
-    python benchmarks/plots.py                     # then: the picture
+    python benchmarks/quality.py                   # the summary of the stored results
+    python benchmarks/quality.py --data FOLDER --out new.csv \
+        --checkout old=PATH --checkout new=PATH    # two versions of sknet
 
-Every fit has one BLAS thread; the competitors of a fold take turns, so that a busy
-machine is slow for all of them. Writes one row a fit to results/quality.csv and
-prints the means over folds, then over tables.
+Every fit has one BLAS thread unless OMP_NUM_THREADS says otherwise. The competitors of
+a fold take turns, so that a busy machine is slow for all of them. Each fit is a row of
+the CSV file, written when it is done; fits whose rows are there are not run again.
 """
 
-import argparse
+import ast
 import itertools
-import os
-import platform
+import sys
 import time
 import warnings
+from concurrent.futures import Executor
 from pathlib import Path
+from typing import NamedTuple
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy loads its BLAS
+import runs  # before NumPy: it sets the number of BLAS threads
 
+# isort: split
 import numpy as np
 import pandas as pd
-import sklearn
-from competitors import COMPETITORS, OURS, PEER
-from joblib import Parallel, delayed
+import scipy.sparse as sp
+from competitors import COMPETITORS, OURS, SLOW
 from sklearn.metrics import log_loss, roc_auc_score
-from tables import fetch_openml_cc18, folds, read_folder
+from tables import folds, read_folder
 
-import sknet
-
-RESULTS = Path(__file__).parent / "results"
 CLIP = 1e-7  # a probability of zero would decide the mean alone
 N_BINS = 15
+KEY = ["table", "fold", "competitor"]
+FIGURES = ["log_loss", "accuracy", "calibration_error", "roc_auc"]
+SIZES = [0, 250, 600, np.inf]  # training rows
+
+
+class Entrant(NamedTuple):
+    """A competitor as it is run: from a checkout, with settings, on raw frames."""
+
+    name: str
+    competitor: str
+    worker: Executor | None = None  # a process that has its own version of sknet
+    settings: dict | None = None
+    raw: bool = False
+
+    def run(self, fold):
+        """Fit and score on a fold; return a row."""
+        job = self.name, self.competitor, self.settings or {}, fold
+        return (
+            self.worker.submit(measure, *job).result() if self.worker else measure(*job)
+        )
+
+
+def parse_settings(text):
+    """Parse the keyword arguments of a call, such as "blend=False, n_jobs=2"."""
+    keywords = ast.parse(f"f({text})", mode="eval").body.keywords
+    return {k.arg: ast.literal_eval(k.value) for k in keywords}
+
+
+def entrants(names, checkouts=(), settings=(), raw=False):
+    """List what is run.
+
+    Parameters
+    ----------
+    names : list of str
+        Keys of ``COMPETITORS``.
+    checkouts : list of (name, path)
+        Versions of sknet, in place of the installed one.
+    settings : list of str
+        Each makes another entrant of each version of sknet.
+    raw : bool
+        Whether those that take raw frames are given them.
+    """
+    own = [Entrant(name, OURS, runs.worker(path)) for name, path in checkouts]
+    if not own and OURS in names:
+        own = [Entrant(OURS, OURS)]
+    found = own + [
+        entrant._replace(name=f"{entrant.name}({text})", settings=parse_settings(text))
+        for text in settings
+        for entrant in own
+    ]
+    found += [Entrant(name, name) for name in names if name != OURS]
+    for i, entrant in enumerate(found):
+        if raw and COMPETITORS[entrant.competitor].raw:
+            found[i] = entrant._replace(name=f"{entrant.name}, raw", raw=True)
+    return found
 
 
 def calibration_error(proba, hit):
@@ -42,94 +96,181 @@ def calibration_error(proba, hit):
     return np.abs(gaps).sum() / len(hit)
 
 
-def measure(fold, name, makers=COMPETITORS):
-    """Fit one competitor on one fold; a dict of figures."""
-    warnings.simplefilter("ignore")
-    model = makers[name](fold.number)
-    start = time.perf_counter()
-    model.fit(fold.X_train, fold.y_train)
-    fitted = time.perf_counter()
-    proba = model.predict_proba(fold.X_test)
-    done = time.perf_counter()
-    proba = np.clip(proba, CLIP, None)
+def scores(y, proba):
+    """Score probabilities of label codes, clipped so that none is zero."""
+    proba = np.clip(proba.astype(np.float64), CLIP, None)
     proba /= proba.sum(axis=1, keepdims=True)
-    classes = model.classes_
-    hit = classes[proba.argmax(axis=1)] == fold.y_test
+    classes, hit = np.arange(proba.shape[1]), proba.argmax(axis=1) == y
     score = proba[:, 1] if len(classes) == 2 else proba
+    return {
+        "log_loss": log_loss(y, proba, labels=classes),
+        "accuracy": hit.mean(),
+        "calibration_error": calibration_error(proba, hit),
+        "roc_auc": roc_auc_score(y, score, multi_class="ovr", labels=classes),
+    }
+
+
+def measure(name, competitor, settings, fold):
+    """Fit one competitor on one fold; return a row."""
+    competitor = COMPETITORS[competitor]
+    X_train, X_test = fold.X_train, fold.X_test
+    if sp.issparse(X_train) and not competitor.sparse:
+        X_train, X_test = X_train.toarray(), X_test.toarray()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = competitor.make(fold, **settings)
+        start, cpu = time.perf_counter(), time.process_time()
+        model.fit(X_train, fold.y_train)
+        fitted, cpu = time.perf_counter(), time.process_time() - cpu
+        proba = model.predict_proba(X_test)
+        done = time.perf_counter()
+    dtype = getattr(X_train, "dtype", "of a frame")
     return {
         "table": fold.table,
         "fold": fold.number,
         "competitor": name,
-        "log_loss": log_loss(fold.y_test, proba, labels=classes),
-        "accuracy": hit.mean(),
-        "calibration_error": calibration_error(proba, hit),
-        "roc_auc": roc_auc_score(fold.y_test, score, multi_class="ovr", labels=classes),
+        **scores(fold.y_test, proba),
         "fit_seconds": fitted - start,
         "predict_seconds": done - fitted,
+        "cpu_seconds": cpu,
+        "n_train": len(fold.y_train),
+        "environment": f"{runs.environment(competitor.package)}, X {dtype}",
     }
 
 
-def run_fold(fold, names):
-    """All competitors on one fold, beginning with another one on each."""
-    turn = fold.number % len(names)
-    return [measure(fold, name) for name in names[turn:] + names[:turn]]
+def run(tables, listed, path, n_folds=3):
+    """Run all that is not in the file yet, and append it; return how many failed.
+
+    Parameters
+    ----------
+    tables : iterable of (name, frame)
+    listed : list of Entrant
+    path : Path
+    n_folds : int
+        The first of the three folds of each table.
+    """
+    done, failed, turn = set(), 0, 0
+    if path.exists():
+        done = set(runs.read(path)[KEY].itertuples(index=False, name=None))
+    for table, frame in tables:
+        both = zip(folds(table, frame), folds(table, frame, raw=True), strict=True)
+        for encoded, raw in itertools.islice(both, n_folds):
+            turn = (turn + 1) % len(listed)
+            for entrant in listed[turn:] + listed[:turn]:
+                if (table, encoded.number, entrant.name) in done:
+                    continue
+                try:
+                    row = entrant.run(raw if entrant.raw else encoded)
+                except Exception as error:
+                    failed += 1
+                    reason = str(error).strip().partition("\n")[0][:200]
+                    result = f"{type(error).__name__}: {reason}"
+                else:
+                    runs.append(path, row)
+                    result = f"{row['log_loss']:.4f}, {row['fit_seconds']:.1f} s"
+                place = f"{table}, fold {encoded.number}, {entrant.name}"
+                print(f"{place}: {result}", flush=True)
+    return failed
 
 
-def summarize(results):
-    """Means over folds, then over tables; ranks and wins by log-loss."""
-    figures = results.groupby(["table", "competitor"]).mean(numeric_only=True)
-    figures = figures.drop(columns="fold").unstack("competitor")
-    summary = figures.mean().unstack(0)
-    seconds = results.groupby("competitor")["fit_seconds"].sum()
-    summary["fit_time_ratio"] = seconds / seconds[PEER]
-    for metric, ascending in (("log_loss", True), ("accuracy", False)):
-        ranks = figures[metric].rank(axis=1, ascending=ascending)
-        summary[f"rank_{metric}"] = ranks.mean()
-    losses = figures["log_loss"]
-    summary["tables_won"] = losses.lt(losses[PEER], axis=0).mean()
-    columns = ["log_loss", "accuracy", "calibration_error", "roc_auc", "rank_log_loss"]
-    columns += ["rank_accuracy", "tables_won", "fit_time_ratio"]
-    return summary[columns].sort_values("log_loss")
+def by_table(rows, figure, *names):
+    """Means over the folds that all the named competitors have, a row a table."""
+    wide = rows.pivot_table(index=KEY[:2], columns="competitor", values=figure)
+    return wide.reindex(columns=dict.fromkeys(names)).dropna().groupby("table").mean()
 
 
-def environment():
-    """Versions that the figures depend on, in one line."""
-    return (
-        f"sknet {sknet.__version__}, scikit-learn {sklearn.__version__}, "
-        f"NumPy {np.__version__}, Python {platform.python_version()}, "
-        f"BLAS threads {os.environ['OMP_NUM_THREADS']}"
-    )
+def over(rows, figure, name, reference):
+    """A competitor's figure over the reference's, for the tables that both have."""
+    both = by_table(rows, figure, name, reference)
+    return both[name] / both[reference]
+
+
+def geometric_mean(ratios):
+    return np.exp(np.log(ratios).mean())
+
+
+def summarize(rows, reference):
+    """Means and ranks over the tables that all have, and ratios to the reference.
+
+    The ratios are over the ``tables`` that a competitor shares with the reference:
+    ``better`` is the share of them with a lower log-loss, ``ratio`` and ``worst`` are
+    the geometric mean and the highest ratio of log-losses, ``cpu`` is the geometric
+    mean of the ratios of CPU times, ``fit`` the ratio of the sums of fit times.
+    """
+    names = rows["competitor"].unique()
+    figures = {figure: by_table(rows, figure, *names) for figure in FIGURES}
+    summary = pd.DataFrame({figure: table.mean() for figure, table in figures.items()})
+    summary["rank"] = figures["log_loss"].rank(axis=1).mean()
+    summary["by accuracy"] = figures["accuracy"].rank(axis=1, ascending=False).mean()
+    for name in names:
+        ratios = over(rows, "log_loss", name, reference)
+        seconds = by_table(rows, "fit_seconds", name, reference).sum()
+        summary.loc[name, ["tables", "better", "ratio", "worst", "cpu", "fit"]] = [
+            len(ratios),
+            (ratios < 1).mean(),
+            geometric_mean(ratios),
+            ratios.max(),
+            geometric_mean(over(rows, "cpu_seconds", name, reference)),
+            seconds[name] / seconds[reference],
+        ]
+    summary["fit_seconds"] = rows.groupby("competitor")["fit_seconds"].sum()
+    return summary.sort_values("log_loss").astype({"tables": int})
+
+
+def by_size(rows, reference):
+    """Geometric mean and maximum of the ratios of log-losses, by training rows."""
+    names = [name for name in rows["competitor"].unique() if name != reference]
+    ratios = pd.DataFrame({n: over(rows, "log_loss", n, reference) for n in names})
+    sizes = pd.cut(rows.groupby("table")["n_train"].mean(), SIZES)
+    groups = ratios.groupby(sizes.reindex(ratios.index), observed=True)
+    return groups.agg([geometric_mean, "max"])
+
+
+def report(rows, reference):
+    """Print log-losses and accuracies of all tables, and the summaries."""
+    names = rows["competitor"].unique()
+    for figure in FIGURES[:2]:
+        table = rows.pivot_table(index="table", columns="competitor", values=figure)
+        print(f"\n{figure}\n{table[names].round(4).to_string()}")
+    if "n_train" in rows and len(names) > 1:
+        print(f"\nlog-loss over that of {reference}, by training rows")
+        print(by_size(rows, reference).round(3).to_string())
+    n_tables = len(by_table(rows, "log_loss", *names))
+    print(f"\nmeans over the {n_tables} tables that all have, ratios to {reference}")
+    print(summarize(rows, reference).round(4).to_string())
 
 
 def main():
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--data", help="a folder of Parquet files")
-    source.add_argument("--openml", action="store_true", help="fetch OpenML-CC18")
-    parser.add_argument("--only", nargs="*", default=list(COMPETITORS))
-    parser.add_argument("--tables", nargs="*", help="these alone, whatever --skip says")
+    parser = runs.arguments(__doc__)
+    parser.add_argument("--data", help="a folder of Parquet files")
+    parser.add_argument("--tables", nargs="*", help="names; all without it")
     parser.add_argument("--folds", type=int, default=3, help="of the three of a table")
-    parser.add_argument("--skip", nargs="*", default=["letter"], help="tables left out")
-    parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--out", default=str(RESULTS / "quality.csv"))
+    parser.add_argument("--competitors", nargs="*", choices=COMPETITORS, metavar="NAME")
+    parser.add_argument("--settings", nargs="*", default=[], metavar="NAME=VALUE,...")
+    parser.add_argument("--raw", action="store_true", help="frames to those that can")
+    parser.add_argument("--reference", help="of the ratios; the first one without it")
+    parser.add_argument("--out", type=Path, default=runs.RESULTS / "quality.csv")
     options = parser.parse_args()
-    tables = fetch_openml_cc18() if options.openml else read_folder(options.data)
-    work = [
-        fold
-        for name, frame in tables
-        if (name in options.tables if options.tables else name not in options.skip)
-        for fold in itertools.islice(folds(name, frame), options.folds)
-    ]
-    rows = Parallel(options.n_jobs)(delayed(run_fold)(f, options.only) for f in work)
-    results = pd.DataFrame([row for fold in rows for row in fold])
-    results.to_csv(options.out, index=False, float_format="%.6g")
-    print(environment())
-    print(
-        f"{results['table'].nunique()} tables, tables_won against {PEER}; {OURS} ours"
-    )
-    with pd.option_context("display.width", 200, "display.max_columns", None):
-        print(summarize(results).round(4))
+    shown, failed = options.competitors, 0
+    if options.data:
+        names = shown
+        if names is None:
+            names = [] if options.checkout else COMPETITORS.keys() - SLOW
+        packages = {n: c.package for n, c in COMPETITORS.items() if n in names}
+        if options.checkout:  # in place of the installed sknet
+            packages.pop(OURS, None)
+        names = runs.installed(packages)
+        listed = entrants(names, options.checkout, options.settings, options.raw)
+        tables = read_folder(options.data, options.tables)
+        failed = run(tables, listed, options.out, options.folds)
+        shown = [entrant.name for entrant in listed]
+    rows = runs.read(options.out)
+    rows = rows[rows["table"].isin(options.tables or rows["table"])]
+    rows = rows.set_index("competitor")
+    shown = [name for name in shown or rows.index.unique() if name in rows.index]
+    report(rows.loc[shown].reset_index(), options.reference or shown[0])
+    sys.exit(f"{failed} fits failed" if failed else 0)
 
 
 if __name__ == "__main__":

@@ -1,205 +1,160 @@
-"""Training speed, ours beside its peers and beside the bare matrix products.
+"""Training speed, ours beside its peers on eight problems.
 
     python benchmarks/speed.py --mnist mnist.npz
-    python benchmarks/speed.py --smoke            # a minute: fewer rows and repeats
+    python benchmarks/speed.py --problems iris --out iris.csv
+    python benchmarks/speed.py --mnist mnist.npz --out new.csv \
+        --checkout old=PATH --checkout new=PATH    # two versions of sknet
 
 Every competitor does the same work (``trainers.py``) on the named problems
-(``problems.py``). They take turns, so that a busy machine is slow for all; a ratio is
-the median, over the turns, of a competitor's time over ours in the same turn. Writes
-one row a fit to results/speed.csv, below a line on the versions and the machine: its
-time, and the log-loss that it left on the first training rows.
-
-'ours, two threads' is an A/A test: ours keeps products as small as these to one thread,
-so it is the same code as 'ours', and its ratio shows what is noise. 'ours, freed' may
-use both threads.
+(``problems.py``), with one BLAS thread unless OMP_NUM_THREADS says otherwise. They take
+turns, in another order each time, so that a busy machine is slow for all of them. A
+ratio is the median over the turns of the ratio of two times of the same turn. Writes
+one row a turn: wall and CPU time, and the log-loss reached on the first training rows.
 """
 
-import argparse
-import importlib.metadata
-import importlib.util
-import itertools
-import os
-import platform
-import sys
+import functools
 import time
 import warnings
 import zlib
-from collections import Counter
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy loads its BLAS
+import runs  # before NumPy: it sets the number of BLAS threads
 
+# isort: split
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
-import sklearn
-from floors import calls
-from plots import ratios
 from problems import mnist_source, problems
-from threadpoolctl import threadpool_info, threadpool_limits
-from trainers import COMPETITORS, DENSE_ONLY, TWO_THREADS, log_loss, ours
+from trainers import PACKAGES, TRAINERS
 
-import sknet
-
-THREADS = os.environ["OMP_NUM_THREADS"]
-RESULTS = Path(__file__).parent / "results"
-MEMBERS = 8
-MEMBERS_PROBLEMS = ("digits", "MNIST 20k, 100 units", "noise 20k, 100 units")
+LOSS_ROWS = 20_000  # at most, of the training rows
+LEAST_SECONDS = 0.3  # of a turn: a short fit is repeated, and its least time counts
 
 
-def processor():
-    """The processor's name, as far as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
-    return f"{len(names)} x {names[0]}" if names else platform.machine()
+@functools.lru_cache(maxsize=1)
+def make_problem(name, mnist):
+    return problems(mnist)[name]()
 
 
-def environment(*notes):
-    """Versions, threads and machine that the figures depend on, in one line."""
-    blas = {
-        f"{pool['internal_api']} {pool['version']}"
-        for pool in threadpool_info()
-        if pool["user_api"] == "blas"
-    }
-    others = {
-        f"{package} {importlib.metadata.version(package)}"
-        for package in ("torch", "skorch")
-        if importlib.util.find_spec(package)
-    }
-    return ", ".join(
-        [
-            f"sknet {sknet.__version__}, scikit-learn {sklearn.__version__}",
-            f"NumPy {np.__version__}, Python {platform.python_version()}",
-            *sorted(blas),
-            *sorted(others),
-            f"threads {THREADS}, {processor()}",
-            *notes,
-        ]
-    )
+def smaller(problem):
+    """Return four batches of the problem, for a tenth of its epochs."""
+    rows = slice(4 * problem.batch)
+    epochs = max(1, problem.epochs // 10)
+    return problem._replace(X=problem.X[rows], y=problem.y[rows], epochs=epochs)
 
 
-def save(table, path, *notes):
-    """Write the rows below a line that starts with # and tells the environment."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(f"# {environment(*notes)}\n")
-        table.to_csv(file, index=False, float_format="%.6g")
+def log_loss(predict_proba, problem):
+    """Mean log-loss on the first training rows."""
+    y = np.unique(problem.y, return_inverse=True)[1][:LOSS_ROWS]
+    p = predict_proba(problem.X[:LOSS_ROWS])[np.arange(len(y)), y]
+    return -np.log(np.maximum(p, 1e-15)).mean()
 
 
-def timed(train, problem, threads):
-    """Wall time of a fit while BLAS, and torch, may use so many threads; the model."""
-    if "torch" in COMPETITORS:
-        sys.modules["torch"].set_num_threads(threads)
-    with threadpool_limits(threads, user_api="blas"):
-        start = time.perf_counter()
-        model = train(problem)
-        return time.perf_counter() - start, model
+def fit(trainer, name, mnist=None, warm_up=False):
+    """Fit on a named problem; return the least wall and CPU time, and the log-loss."""
+    problem = make_problem(name, mnist)
+    if warm_up:
+        problem = smaller(problem)
+    walls, cpus = [], []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nobody converges here
+        while sum(walls) < LEAST_SECONDS:
+            wall, cpu = time.perf_counter(), time.process_time()
+            predict_proba = TRAINERS[trainer](problem)
+            walls.append(time.perf_counter() - wall)
+            cpus.append(time.process_time() - cpu)
+    return min(walls), min(cpus), log_loss(predict_proba, problem)
 
 
-def smaller(problem, n=2_000):
-    """The same problem with fewer rows and epochs."""
-    n = min(n, problem.X.shape[0])
-    return problem._replace(
-        X=problem.X[:n], y=problem.y[:n], epochs=max(1, problem.epochs // 10)
-    )
+def measure(name, competitors, mnist=None, repeats=7):
+    """Fit all competitors once to warm up, then in turns; yield a row a turn.
 
-
-def balanced_orders(name, competitors, repeats):
-    """An order for each turn, another one for each problem's name.
-
-    A fit finds the caches as the one before it leaves them. So of many drawn at random
-    those are taken where ours follows no other in more than a few turns.
+    Parameters
+    ----------
+    name : str
+        Of the problem.
+    competitors : dict
+        A name to a trainer's name and a worker, None for this process.
+    mnist : str or None
+        Path of an .npz file.
+    repeats : int
+        Number of turns.
     """
     rng = np.random.default_rng(zlib.crc32(name.encode()))
-
-    def draw():
-        return [rng.permutation(competitors).tolist() for _ in range(repeats)]
-
-    def most_often(orders):
-        pairs = itertools.pairwise(itertools.chain(*orders))
-        before = Counter(first for first, second in pairs if second == "ours")
-        return max(before.values(), default=0)
-
-    return min((draw() for _ in range(100)), key=most_often)
-
-
-def measure(name, problem, trainers, repeats):
-    """One warm-up each, then ``repeats`` turns; yields a row a fit."""
-    if sp.issparse(problem.X):
-        trainers = {k: v for k, v in trainers.items() if k not in DENSE_ONLY}
-    warm_up = smaller(problem, 4 * problem.batch)
-    for train in trainers.values():
-        train(warm_up)
-    for repeat, order in enumerate(balanced_orders(name, list(trainers), repeats)):
-        for competitor in order:
-            threads = 2 if competitor.endswith(TWO_THREADS) else int(THREADS)
-            seconds, model = timed(trainers[competitor], problem, threads)
-            yield {
-                "problem": name,
-                "competitor": competitor,
-                "repeat": repeat,
-                "threads": threads,
-                "seconds": seconds,
-                "loss": log_loss(model, problem),
-            }
+    for repeat in range(-1, repeats):
+        for competitor in rng.permutation(list(competitors)).tolist():
+            trainer, worker = competitors[competitor]
+            job = trainer, name, mnist, repeat < 0
+            times = worker.submit(fit, *job).result() if worker else fit(*job)
+            if repeat >= 0:
+                seconds, cpu_seconds, loss = times
+                yield {
+                    "problem": name,
+                    "competitor": competitor,
+                    "repeat": repeat,
+                    "threads": runs.THREADS,
+                    "seconds": seconds,
+                    "loss": loss,
+                    "cpu_seconds": cpu_seconds,
+                }
 
 
-def member_trainers():
-    """Several members of 64 units at once, one member, separate fits, and floors."""
-
-    def separate(problem):
-        for _ in range(MEMBERS):
-            ours(problem)
-
-    return {
-        "ours": ours,
-        f"{MEMBERS} members": lambda p: ours(p, n_estimators=MEMBERS),
-        f"{MEMBERS} separate fits": separate,
-        f"calls, {MEMBERS} members": lambda p: calls(p, MEMBERS),
-        "calls": calls,
-    }
+def ratios(results, reference="ours", seconds="seconds"):
+    """Each competitor's time over the reference's in the same turn, a row a turn."""
+    wide = results.pivot_table(
+        index=["problem", "repeat"], columns="competitor", values=seconds, sort=False
+    )
+    return wide.div(wide[reference], axis=0)
 
 
-def summary(results):
-    """Median seconds and loss; quartiles, over turns, of the time over ours."""
-    over = ratios(results).groupby("problem", sort=False)
-    quartiles = {
-        q: over.quantile(q).stack().rename(f"q{q:g}") for q in (0.25, 0.5, 0.75)
-    }
-    table = pd.DataFrame(quartiles.values()).T
-    medians = results.groupby(["problem", "competitor"])[["seconds", "loss"]].median()
-    return medians.join(table.dropna(), how="right")
+def summarize(results, reference, seconds="seconds"):
+    """Median times over the reference's: a row a problem, and the geometric means."""
+    turns = ratios(results, reference, seconds)
+    table = turns.groupby("problem", sort=False).median()
+    table.loc["geometric mean"] = np.exp(np.log(table).mean())
+    return table
+
+
+def report(results, own):
+    """Print median seconds and losses, and times over those of each own version."""
+    figures = ["seconds", "cpu_seconds", "loss"]
+    medians = results.groupby(["problem", "competitor"], sort=False)[figures].median()
+    print(medians.round(4).to_string())
+    for seconds in figures[:2]:
+        for name in own:
+            table = summarize(results, name, seconds)
+            print(f"\n{seconds} over those of {name}\n{table.round(3).to_string()}")
+        if len(own) > 1:
+            table = 1 / summarize(results, own[0], seconds)[own[1:]]
+            print(f"\nspeed over that of {own[0]}, by {seconds}")
+            print(table.round(3).to_string())
 
 
 def main():
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = runs.arguments(__doc__)
     parser.add_argument("--mnist", help="an .npz file; noise of its shape without one")
-    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--problems", nargs="*", metavar="NAME", help="all without it")
+    parser.add_argument("--competitors", nargs="*", choices=TRAINERS, metavar="NAME")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--problems", nargs="*")
-    parser.add_argument("--only", nargs="*", default=list(COMPETITORS))
-    parser.add_argument("--out", type=Path, default=RESULTS / "speed.csv")
+    parser.add_argument("--out", type=Path, default=runs.RESULTS / "speed.csv")
     options = parser.parse_args()
-    warnings.simplefilter("ignore")  # nobody converges here
-    trainers = {name: COMPETITORS[name] for name in options.only}
-    repeats = 2 if options.smoke else options.repeats
+    names = options.competitors
+    if names is None:
+        names = ["MLPClassifier"] if options.checkout else list(TRAINERS)
+    names = runs.installed({name: PACKAGES.get(name, "sklearn") for name in names})
+    workers = {name: ("ours", runs.worker(path)) for name, path in options.checkout}
+    here = {n: (n, None) for n in names if not (workers and n == "ours")}
     rows = []
-    for name, make in problems(options.mnist).items():
-        if options.problems and name not in options.problems:
-            continue
-        problem = smaller(make()) if options.smoke else make()
-        rows += measure(name, problem, trainers, repeats)
-        if name in MEMBERS_PROBLEMS and "MLPClassifier" in trainers:
-            of_members = problem._replace(hidden=64)
-            rows += measure(f"{name}: members", of_members, member_trainers(), repeats)
+    for name in options.problems or problems(options.mnist):
+        rows += measure(name, workers | here, options.mnist, options.repeats)
     results = pd.DataFrame(rows)
-    source = mnist_source(options.mnist)
-    save(results, options.out, source)
-    print(environment(source))
-    print(summary(results).round(3).to_string())
+    packages = [PACKAGES[name] for name in here if name in PACKAGES]
+    line = f"{runs.environment(*packages)}, {mnist_source(options.mnist)}"
+    with options.out.open("w", encoding="utf-8", newline="") as file:
+        file.write(f"# {line}\n")
+        results.to_csv(file, index=False, float_format="%.6g")
+    print(line)
+    report(results, list(workers) or ["ours"])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Seeds, profiles, threads, and what SciPy and matplotlib find in the environment."""
+"""Seeds and profiles of the tests, and the small networks that they share."""
 
 import datetime
 import os
 
-# before they are imported: what scikit-learn's array API checks ask of SciPy, and a
-# matplotlib that opens no window
+# Set before the imports: scikit-learn's array API checks need the first, and the
+# second keeps matplotlib from opening windows.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 os.environ["MPLBACKEND"] = "Agg"
 
@@ -12,6 +12,8 @@ import hypothesis
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
+
+from sknet import TwoLayerClassifier
 
 LONG = os.environ.get("SKNET_TESTS_PROFILE") == "nightly"
 
@@ -32,17 +34,11 @@ def pytest_report_header():
     return f"sknet's tests: profile {profile}, SKNET_TESTS_SEED={BASE_SEED}"
 
 
-# the same examples in every ordinary run: a change is judged by what it changes; the
-# nightly job looks for new ones, ten times as many, and prints what repeats a failure.
-# Where CI is set, hypothesis would take the same ones there too
-relaxed = {
-    "deadline": None,
-    "suppress_health_check": [
-        hypothesis.HealthCheck.too_slow,
-        hypothesis.HealthCheck.filter_too_much,
-        hypothesis.HealthCheck.data_too_large,
-    ],
-}
+# An ordinary run draws the same examples each time, so that a failure is caused by the
+# change under test. The nightly job draws new ones, ten times as many.
+Health = hypothesis.HealthCheck
+suppressed = [Health.too_slow, Health.filter_too_much, Health.data_too_large]
+relaxed = {"deadline": None, "suppress_health_check": suppressed}
 hypothesis.settings.register_profile(
     "quick", max_examples=60, derandomize=True, **relaxed
 )
@@ -51,19 +47,12 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("nightly" if LONG else "quick")
 
-DEFAULT_SEEDS = (0,)
-ALL_SEEDS = tuple(range(20))
-
 
 def chosen_seeds():
-    """Seeds named by SKNET_TESTS_GLOBAL_RANDOM_SEED: "all", "3" or "0-9"."""
-    text = os.environ.get("SKNET_TESTS_GLOBAL_RANDOM_SEED", "")
-    if not text:
-        return DEFAULT_SEEDS
-    if text == "all":
-        return ALL_SEEDS
-    first, _, last = text.partition("-")
-    return tuple(range(int(first), int(last or first) + 1))
+    """Seeds named by SKNET_TESTS_GLOBAL_RANDOM_SEED: "all", "3" or "0-9"; else 0."""
+    text = os.environ.get("SKNET_TESTS_GLOBAL_RANDOM_SEED") or "0"
+    first, _, last = text.replace("all", "0-19").partition("-")
+    return range(int(first), int(last or first) + 1)
 
 
 def pytest_generate_tests(metafunc):
@@ -88,34 +77,53 @@ def rng(global_random_seed):
     return np.random.default_rng(global_random_seed)
 
 
-def _inputs_by_formula(clf, X):
-    z = (X - clf.mean_) / clf.scale_
-    split = z[:, clf.split_columns_]
-    z[:, clf.split_columns_] = np.maximum(split, 0) - clf.split_offset_
-    z = np.hstack([z, np.minimum(split, 0) + clf.split_offset_])
-    return z if clf.squash is None else z / np.sqrt(1 + (z / clf.squash) ** 2)
-
-
-@pytest.fixture
-def inputs_by_formula():
-    """A fitted estimator and dense rows to what its network is given."""
-    return _inputs_by_formula
-
-
 @pytest.fixture(autouse=True, scope="session")
 def one_blas_thread():
-    """Products as small as those of tests only lose by waiting for a second thread."""
+    """The products in tests are too small to share between threads."""
     with threadpool_limits(1):
         yield
 
 
-@pytest.fixture(scope="module")
-def ray_cluster():
-    """Ray on this machine, with two worker processes."""
-    ray = pytest.importorskip("ray")
-    from ray.util.joblib import register_ray
+def _small_net(**settings):
+    quick = {
+        "hidden_layer_size": 8,
+        "n_estimators": 2,
+        "max_iter": 8,
+        "learning_rate_init": 0.05,
+        "batch_size": 16,
+        "dropout": 0.2,
+        "early_stopping": False,
+        "random_state": 0,
+    }
+    return TwoLayerClassifier(**(quick | settings))
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    register_ray()
-    yield ray
-    ray.shutdown()
+
+@pytest.fixture(scope="session")
+def small_net():
+    """Makes networks that train in milliseconds with all random parts switched on."""
+    return _small_net
+
+
+def _params_of(clf):
+    return np.concatenate([part.ravel() for part in [*clf.coefs_, *clf.intercepts_]])
+
+
+@pytest.fixture(scope="session")
+def params_of():
+    """All weights and biases of a fitted estimator, as one vector."""
+    return _params_of
+
+
+def _inputs_by_formula(clf, X):
+    gap = 0.4  # half the mean absolute deviation of a normal distribution
+    z, split = (X - clf.mean_) / clf.scale_, clf.split_columns_
+    lower = np.minimum(z[:, split], 0) + gap
+    z[:, split] = np.maximum(z[:, split], 0) - gap
+    z = np.hstack([z, lower])
+    return z / np.sqrt(1 + (z / 5) ** 2)
+
+
+@pytest.fixture(scope="session")
+def inputs_by_formula():
+    """What the network of a fitted estimator is given for dense rows."""
+    return _inputs_by_formula

@@ -1,0 +1,154 @@
+"""Ctrl-C between epochs keeps the best one; an error leaves the estimator as it was.
+
+Both come through what users can attach to a fit: a logging handler. What callbacks
+raise is in tests/integrations/test_callbacks.py.
+"""
+
+import contextlib
+import logging
+import signal
+
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+from threadpoolctl import threadpool_info, threadpool_limits
+
+X, Y = load_iris(return_X_y=True)
+
+
+class AtEpoch(logging.Handler):
+    """Does something when the line of an epoch is written."""
+
+    def __init__(self, epoch, action):
+        super().__init__()
+        self.line, self.action = f"Epoch {epoch},", action
+
+    def emit(self, record):
+        if record.getMessage().startswith(self.line):
+            self.action()
+
+
+@pytest.fixture
+def at_epoch():
+    """Sets what happens at the end of an epoch of a fit with ``verbose=1``."""
+    logger, handlers = logging.getLogger("sknet"), []
+
+    def _set(epoch, action):
+        handlers.append(AtEpoch(epoch, action))
+        logger.addHandler(handlers[-1])
+
+    yield _set
+    for handler in handlers:
+        logger.removeHandler(handler)
+
+
+@pytest.fixture
+def net(small_net):
+    """The epochs of a short fit are the first ones of a longer fit."""
+    defaults = {"verbose": 1, "learning_rate": "constant"}
+    return lambda **settings: small_net(**(defaults | settings))
+
+
+def press_ctrl_c():
+    signal.raise_signal(signal.SIGINT)
+
+
+def fail():
+    raise MemoryError("at the end of an epoch")
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+def test_an_interrupted_fit_keeps_the_finished_epochs(net, at_epoch, solver):
+    settings = {"solver": solver, "n_estimators": 1, "tol": 1e-9}
+    whole = net(max_iter=3, **settings).fit(X, Y)
+    clf = net(max_iter=20, **settings)
+    at_epoch(3, press_ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(X, Y)
+    assert clf.stop_reason_ == "interrupted"
+    assert clf.n_iter_ == clf.best_iter_ == 3
+    assert clf.loss_curve_ == whole.loss_curve_
+    assert_array_equal(clf.predict_proba(X), whole.predict_proba(X))
+    if solver != "lbfgs":
+        assert clf.partial_fit(X, Y).n_iter_ == 4
+
+
+@pytest.mark.parametrize("n_estimators", [1, 3])
+def test_an_interrupted_fit_keeps_the_best_epoch(net, at_epoch, n_estimators):
+    settings = {"n_estimators": n_estimators, "early_stopping": True}
+    settings |= {"n_iter_no_change": 99, "learning_rate_init": 0.2}
+    whole = net(max_iter=12, **settings).fit(X, Y)
+    assert whole.best_iter_ < 12
+    clf = net(max_iter=30, **settings)
+    at_epoch(12, press_ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(X, Y)
+    assert clf.stop_reason_ == "interrupted"
+    assert (clf.n_iter_, clf.best_iter_) == (12, whole.best_iter_)
+    assert clf.validation_loss_curve_ == whole.validation_loss_curve_
+    assert_array_equal(clf.predict_proba(X), whole.predict_proba(X))
+
+
+def test_an_interrupted_warm_start_counts_on(net, at_epoch):
+    clf = net(warm_start=True).fit(X, Y)
+    at_epoch(2, press_ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(X, Y)
+    assert clf.n_iter_ == len(clf.loss_curve_) == 8 + 2
+    clf.set_params(verbose=0).fit(X, Y)
+    assert clf.n_iter_ == 8 + 2 + 8
+    assert clf.stop_reason_ == "max_iter"
+
+
+def test_an_interrupt_stops_a_search(net, at_epoch):
+    """It is not taken for the failure of one candidate."""
+    search = GridSearchCV(net(), {"alpha": [0.1, 1.0]}, cv=2, error_score=0.0)
+    at_epoch(2, press_ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        search.fit(X, Y)
+    assert not hasattr(search, "best_estimator_")
+
+
+@pytest.mark.parametrize("settings", [{}, {"warm_start": True}, {"solver": "lbfgs"}])
+@pytest.mark.parametrize("fitted", [True, False])
+def test_an_error_amid_a_fit_changes_nothing(net, at_epoch, settings, fitted):
+    clf = net(**settings)
+    if fitted:
+        before = clf.fit(X, Y).predict_proba(X)
+    at_epoch(2, fail)
+    n_columns = 4 if settings.get("warm_start") else 3
+    with pytest.raises(MemoryError, match="at the end"):
+        clf.fit(X[10:, :n_columns], Y[10:])
+    if fitted:
+        assert clf.n_iter_ == 8
+        assert_array_equal(clf.predict_proba(X), before)
+    else:
+        assert not hasattr(clf, "classes_")
+    clf.set_params(verbose=0)
+    expected = net(**settings).set_params(verbose=0)
+    if settings.get("warm_start") and fitted:
+        expected.fit(X, Y)
+    assert_array_equal(
+        clf.fit(X, Y).predict_proba(X), expected.fit(X, Y).predict_proba(X)
+    )
+
+
+def n_blas_threads():
+    return {i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"}
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("action", [press_ctrl_c, fail, lambda: None])
+def test_a_small_fit_has_one_blas_thread_and_gives_the_others_back(
+    net, at_epoch, solver, action
+):
+    seen = []
+    at_epoch(1, lambda: seen.append(n_blas_threads()))
+    at_epoch(2, action)
+    with threadpool_limits(2, user_api="blas"):
+        with contextlib.suppress(KeyboardInterrupt, MemoryError):
+            net(solver=solver).fit(X, Y)
+        assert n_blas_threads() == {2}
+    assert seen
+    assert set().union(*seen) == {1}
