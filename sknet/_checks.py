@@ -184,11 +184,14 @@ def _with_column(error, X):
         for value in column:
             try:
                 float(value)
-            except (ValueError, TypeError) as found:
+            except (ValueError, TypeError):
+                first_line = str(error).partition("\n")[0][:110]
+                hint = "Convert it to numbers."
+                if isinstance(value, str):
+                    hint = "Strings are categories in a data frame, not in an array."
                 return type(error)(
-                    f"Column {j} of X holds {str(value)[:60]!r} of type "
-                    f"{type(value).__name__}: {str(found)[:90]}. Strings are "
-                    "categories in a data frame. In an array, convert them to numbers."
+                    f"{first_line}: column {j} of X holds {str(value)[:60]!r} of type "
+                    f"{type(value).__name__}. {hint}"
                 )
     return error
 

@@ -478,7 +478,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         y : ndarray of shape (n_samples,)
             Labels from `classes_`.
         """
-        return self.classes_[self._predict(X, most_probable)]
+        best = self._predict(X, most_probable)
+        return self.classes_[best]
 
     def predict_proba(self, X):
         """Probability of each class: the members' mean.

@@ -121,7 +121,7 @@ def _columns(X):
     if isinstance(X, np.ndarray):
         return list(X.T), [f"x{j}" for j in range(X.shape[1])]
     frame = nw.from_native(X, eager_only=True)
-    return [frame[name] for name in frame.columns], [str(c) for c in frame.columns]
+    return list(frame.iter_columns()), [str(name) for name in frame.columns]
 
 
 def _named_columns(categorical_features, names):
