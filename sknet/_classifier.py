@@ -97,8 +97,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     learning_rate_init : float, default=0.01
         The highest learning rate. Decrease it if the loss is not finite.
     max_iter : int or 'auto', default='auto'
-        Most epochs, or iterations of L-BFGS. 'auto' takes 80 for up to 25,000 distinct
-        rows, and fewer for more, down to 10.
+        Most epochs, or iterations of L-BFGS. 'auto' takes 80 for up to 10,000 distinct
+        rows, and fewer for more, down to 4.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the initial weights, the folds, the shuffling and the dropout. Pass an
         int for the same model at each call.

@@ -28,7 +28,7 @@ from sknet._training.crossfit import member_weights
 STRUCTURE = ("activation", "standardize", "n_knots")  # fixed once there are weights
 
 FEW_ROWS = 5_000  # distinct rows up to which "auto" takes more and narrower members
-MOST_EPOCHS, FEWEST_EPOCHS, ROWS_TO_PASS = 80, 10, 2_000_000
+MOST_EPOCHS, FEWEST_EPOCHS, ROWS_TO_PASS = 80, 4, 800_000
 MOST_WEIGHTS = 1 << 24  # of the first layer: with gradient and moments 0.5 GB
 LBFGS_ELEMENTS = 1 << 20  # of the widest array of a block of rows
 
@@ -47,7 +47,7 @@ class Variant(NamedTuple):
 # what the variants of a blend change of the first one, "plain"
 BLEND = {
     "sharp": {"dropout": 0.1},
-    "knots": {"dropout": 0.1, "n_knots": 12},
+    "knots": {"dropout": 0.1, "n_knots": 12, "hidden_layer_size": 64},
     "ranks": {"dropout": 0.1, "ranks": True},
 }
 CURVED = {"knots", "ranks"}  # variants that need columns of more than two values
@@ -223,6 +223,8 @@ def prepare(settings, rows, validation, previous, stream):
         for name, changes in BLEND.items():
             if name not in CURVED or inputs.is_curved:
                 other = variant._replace(name=name, **changes)
+                units = min(other.hidden_layer_size, variant.hidden_layer_size)
+                other = other._replace(hidden_layer_size=units)
                 variants[other] = inputs.with_curves(
                     other.n_knots, other.ranks, X, distinct.rows, distinct.weight
                 )

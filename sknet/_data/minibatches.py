@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-READY_BYTES = 1 << 27  # inputs of at most this size are computed once a fit
+READY_BYTES = 1 << 25  # inputs of this size, or X's, are computed once a fit
 PART_ELEMENTS = 1 << 15  # of rows being gathered: their copies stay in the cache
 
 
@@ -96,10 +96,11 @@ class Minibatches:
         """The inputs of all rows if they are small; else each step computes its own."""
         X, rows = self.data.X, self.data.rows
         if self._sparse:
-            small = X.nnz * (X.data.itemsize + X.indices.itemsize) <= READY_BYTES
+            small = X.nnz * (X.data.itemsize + X.indices.itemsize) <= 4 * READY_BYTES
             return self.inputs.sparse(X[rows])[0] if small else None
         shape = len(rows), self.inputs.n_inputs + 1
-        if math.prod(shape) * self.inputs.dtype.itemsize > READY_BYTES:
+        most = max(READY_BYTES, X.nbytes)
+        if math.prod(shape) * self.inputs.dtype.itemsize > most:
             return None
         ready = np.ones(shape, self.inputs.dtype)
         self._write_inputs(rows, ready)
