@@ -270,8 +270,14 @@ def check_labels(y, name="y"):
             f"{name} must hold labels of one type that can be sorted. Got a mix: "
             f"{names}."
         )
-    elif not hasattr(types.pop(), "__lt__"):
-        raise ValueError(f"Unknown label type: {name} holds objects of type {names}.")
+    else:
+        try:
+            sorted(set(labels.tolist()))
+        except TypeError as error:
+            raise ValueError(
+                f"Unknown label type: {name} holds objects of type {names}, which "
+                "cannot be sorted."
+            ) from error
     if labels.dtype.kind != "O" or isinstance(labels[0], str):
         check_classification_targets(labels)
     return labels

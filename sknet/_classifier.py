@@ -270,7 +270,11 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "dtype": [StrOptions({"float32", "float64"})],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "blend": [StrOptions({"auto"}), "boolean"],
-        "n_jobs": [Integral, None],
+        "n_jobs": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+            None,
+        ],
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
     }
 

@@ -219,7 +219,7 @@ def prepare(settings, rows, validation, previous, stream):
     if stream or previous is None:
         inputs.partial_fit(X, distinct.rows, distinct.weight)
     variants = {variant: inputs}
-    if _blends(settings, len(distinct.rows), fold):
+    if _blends(settings, len(distinct.rows), fold, inputs):
         for name, changes in BLEND.items():
             if name not in CURVED or inputs.is_curved:
                 other = variant._replace(name=name, **changes)
@@ -259,7 +259,7 @@ def prepare(settings, rows, validation, previous, stream):
     return [Plan(settings, *variant, *shared) for variant in variants.items()]
 
 
-def _blends(settings, n, fold):
+def _blends(settings, n, fold, inputs):
     """Whether to train several variants; it takes folds, which judge them."""
     if settings.blend == "auto":
         chosen = settings.dropout == settings.n_knots == "auto"
@@ -268,14 +268,14 @@ def _blends(settings, n, fold):
         wanted = settings.blend
     possible = (
         fold is not None
-        and settings.standardize
+        and inputs.centred
         and settings.solver != "lbfgs"
         and not settings.warm_start
     )
     if settings.blend is True and not possible:
         warn(
-            "blend=True needs folds, standardize=True, a solver other than 'lbfgs' and "
-            "warm_start=False. One network is trained instead of a blend."
+            "blend=True needs folds, dense X, standardize=True, a solver other than "
+            "'lbfgs' and warm_start=False. One network is trained instead of a blend."
         )
     return wanted and possible
 

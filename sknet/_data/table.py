@@ -161,10 +161,10 @@ def _numbers(column, name):
         return column.cast(nw.Float64).to_numpy()
     if column.is_null().all():
         return np.full(len(column), np.nan)
-    values = column.to_numpy()
+    values = np.empty(0, object) if column.dtype.is_nested() else column.to_numpy()
     if values.dtype.kind in "biuf":  # sparse columns of pandas
         return values.astype(np.float64)
-    present = values[~column.is_null().to_numpy()]
+    present = values[~column.is_null().to_numpy()] if len(values) else values
     if column.dtype == nw.Object and all(isinstance(v, Real) for v in present):
         numbers = np.full(len(values), np.nan)
         numbers[~column.is_null().to_numpy()] = present.astype(np.float64)
@@ -184,7 +184,13 @@ def _strings(column, name, from_numbers):
     """Levels of a column of categories as strings, and which of them are gaps."""
     if not from_numbers:
         missing = column.is_null().to_numpy()
-        return column.cast(nw.String).to_numpy().astype(object), missing
+        try:
+            return column.cast(nw.String).to_numpy().astype(object), missing
+        except Exception as error:  # each library has its own
+            raise ValueError(
+                f"{_described(column, name)} has levels that are no strings or "
+                "numbers. Convert them to strings."
+            ) from error
     numbers = _numbers(column, name).astype(np.float64)
     missing = np.isnan(numbers)
     fractions = numbers[~missing] % 1 != 0
