@@ -42,8 +42,7 @@ class Model:
 
     def raw_prediction(self, X, part):
         """Logits (k, m, o) of some rows of X, at the temperature."""
-        inputs, shift = self.inputs.take(X, part)
-        raw = self.network.raw_prediction(inputs, shift)
+        raw = self.network.raw_prediction(self.inputs.take(X, part))
         if self.temperature != 1.0:
             raw *= 1 / self.temperature
         return raw

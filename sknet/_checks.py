@@ -75,9 +75,10 @@ def check_rows(
             "the target y is None."
         )
     X, y = _plain_X(estimator, X, reset), check_labels(y)
-    groups = None if groups is None else _check_groups(groups)
     check_consistent_length(X, y, groups)
     weight = check_weights(sample_weight, X)
+    if groups is not None:
+        groups = _check_groups(groups, weight)
     if reset:
         estimator._table = Table.fit(X, estimator.categorical_features, weight > 0)
     X = _to_array(estimator, X)
@@ -246,11 +247,19 @@ def check_labels(y, name="y"):
     plain = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
     if plain is not None and plain.kind in "bui" and not y.isna().any():
         y = y.to_numpy(dtype=plain)
+    elif isinstance(y, np.ma.MaskedArray):
+        y = y.astype(object).filled(None)
     elif isinstance(y, (list, tuple)):  # NumPy would make strings of a mix
         objects = np.array(y, dtype=object)
         y = objects if objects.ndim == 1 else y
-    labels = _check_y(y) if np.asarray(y).dtype.kind != "O" else np.asarray(y)
-    labels = column_or_1d(labels, warn=True)
+    labels = np.asarray(y)
+    if labels.dtype.kind == "T":
+        labels = labels.astype(object)
+    labels = column_or_1d(
+        labels if labels.dtype.kind == "O" else _check_y(y), warn=True
+    )
+    if labels.dtype.kind == "M" and np.isnat(labels).any():
+        labels = np.where(np.isnat(labels), None, labels.astype(object))
     if labels.dtype.kind != "O":
         check_classification_targets(labels)
         return labels
@@ -259,7 +268,7 @@ def check_labels(y, name="y"):
         raise ValueError(
             f"Input {name} contains NaN or other missing labels: {len(missing)} of "
             f"{len(labels)}, the first in row {missing[0]}. Label these rows or drop "
-            f"them, for example with keep = {name}.notna()."
+            f"them, for example with keep = pandas.notna({name})."
         )
     types = {type(label) for label in labels}
     names = sorted(t.__name__ for t in types)
@@ -283,22 +292,27 @@ def check_labels(y, name="y"):
     return labels
 
 
-def _check_groups(groups):
-    """Group of each row, as codes.
+def _check_groups(groups, weight):
+    """Group of each row as codes, which rows of weight zero do not change.
 
     Raises
     ------
     ValueError
         If a group is missing.
     """
-    groups = column_or_1d(np.asarray(groups), warn=True)
+    groups = np.asarray(groups)
+    if groups.ndim != 1:
+        raise ValueError(
+            f"groups must have the shape (n_samples,). Got the shape {groups.shape}."
+        )
     missing = [i for i, value in enumerate(groups.tolist()) if _is_missing(value)]
     if missing:
         raise ValueError(
             f"groups has missing values: {len(missing)} of {len(groups)}, the first in "
             f"row {missing[0]}. Give every row a group."
         )
-    return np.unique(groups, return_inverse=True)[1].reshape(-1)
+    known = np.unique(groups[weight > 0])
+    return np.minimum(np.searchsorted(known, groups), len(known) - 1)
 
 
 def check_weights(sample_weight, X, name="sample_weight"):

@@ -165,7 +165,8 @@ def _train(plans, task):
             for plan in plans
         ]
         try:
-            wait(futures)
+            while wait(futures, timeout=0.1).not_done:  # or Windows hears no Ctrl-C
+                pass
         except KeyboardInterrupt as error:
             interrupted.set()
             interruption = error

@@ -127,7 +127,7 @@ class Plan:
         if self.settings.max_iter == "auto":
             rows = len(self.data.rows)
             return min(MOST_EPOCHS, max(FEWEST_EPOCHS, ROWS_TO_PASS // rows))
-        return self.settings.max_iter
+        return int(self.settings.max_iter)
 
     @property
     def batch_size(self):
@@ -137,7 +137,7 @@ class Plan:
             return min(n, max(256, LBFGS_ELEMENTS // max(self.shape[:3])))
         if self.settings.batch_size == "auto":
             return min(n, max(n // 20, 32), 256)
-        return min(n, self.settings.batch_size)
+        return min(n, int(self.settings.batch_size))
 
     def first_params(self):
         """Weights to start from: drawn anew, or those of the fit that is continued."""
@@ -219,7 +219,7 @@ def prepare(settings, rows, validation, previous, stream):
     if stream or previous is None:
         inputs.partial_fit(X, distinct.rows, distinct.weight)
     variants = {variant: inputs}
-    if _blends(settings, len(distinct.rows), fold, inputs):
+    if not stream and _blends(settings, len(distinct.rows), fold, inputs):
         for name, changes in BLEND.items():
             if name not in CURVED or inputs.is_curved:
                 other = variant._replace(name=name, **changes)
@@ -336,12 +336,12 @@ def _variant(settings, previous, n, d):
     if settings.dropout != "auto":
         dropout = settings.dropout
     if settings.n_estimators != "auto":
-        k = settings.n_estimators
+        k = int(settings.n_estimators)
     else:
         units = settings.hidden_layer_size
-        k = min(k, max(4, room // (16 if units == "auto" else units)))
+        k = min(k, max(4, room // (16 if units == "auto" else int(units))))
     if settings.hidden_layer_size != "auto":
-        h = settings.hidden_layer_size
+        h = int(settings.hidden_layer_size)
     else:
         h = min(h, max(8, room // k))
     return Variant("plain", k, h, dropout, settings.n_knots)
@@ -368,7 +368,7 @@ def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
                     else "There are as many folds."
                 )
             )
-        asked = True
+        asked = n_groups > 1
     if k > 1:
         left_out = deal_folds(y, group, k, rng, heavy)
         # "auto" wants rows in every fold; True takes the folds that there are

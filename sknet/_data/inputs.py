@@ -29,7 +29,9 @@ from sknet._data.weighted import float_blocks, weighted_quantiles
 SQUASH = 5.0  # the bound c above
 HALF_GAP = 0.4  # a above: half the mean absolute deviation of a normal distribution
 ROWS_THAT_COUNT = 10  # two values among fewer rows may be chance
-RARE = 3  # times the mean weight: levels with less share one input
+# levels with less than this share one input: times the mean weight of distinct rows,
+# or, where there are many copies of few rows, share of all weight
+RARE, RARE_SHARE = 3, 0.01
 MOST_SPLIT_COLUMNS = 128  # more are pixels or the like, and no single one says much
 FENCE = 1000  # interquartile ranges beyond which a value is no measurement
 N_RANKS = 64  # quantiles that the normal score of a rank goes through
@@ -124,7 +126,10 @@ class Inputs:
         """
         numeric = [columns[j] for j in self.numeric]
         lower = [f"{numeric[j]} (lower)" for j in self.split]
-        ramps = [f"{numeric[j]} > {x:.3g}" for j, x, _ in zip(*self.ramps, strict=True)]
+        ramps = [
+            f"{numeric[j]} > {self.mean[j] + self.scale[j] * x:.3g}"
+            for j, x, _ in zip(*self.ramps, strict=True)
+        ]
         scores = [f"{numeric[j]} (rank)" for j, *_ in self.scores]
         gaps = [f"{numeric[j]} missing" for j in self.gaps]
         for j in self.split:
@@ -215,7 +220,8 @@ class Inputs:
         for j, count in counts.items():
             places = np.full(len(count), -1)
             frequent = np.argsort(-count, kind="stable")[:MANY_LEVELS]
-            frequent = np.sort(frequent[count[frequent] >= RARE])
+            least = min(RARE, RARE_SHARE * count.sum())
+            frequent = np.sort(frequent[count[frequent] >= least])
             places[frequent] = n_indicators + np.arange(len(frequent))
             n_indicators += len(frequent)
             rest = (count > 0) & (places < 0)
@@ -371,13 +377,16 @@ class Inputs:
             out[:, m + i] = np.interp(z[:, j], quantiles, scores)
 
     def take(self, X, rows):
-        """Inputs for some rows of X in new memory, and the row to add if sparse."""
-        if sp.issparse(X):
+        """Inputs for some rows of X in new memory.
+
+        Sparse rows of a model that was fitted on dense X, which centres, become dense.
+        """
+        if sp.issparse(X) and not self.centred and not len(self.share):
             return self.sparse(X[rows])
-        raw = np.array(X[rows], order="C")
+        raw = X[rows].toarray() if sp.issparse(X) else np.array(X[rows], order="C")
         out = np.empty((len(raw), self.n_inputs), self.dtype)
         self.dense(raw, out, np.empty_like(out))
-        return out, None
+        return out
 
     def dense(self, raw, out, scratch):
         """Write the inputs for ``raw`` (n, d) into ``out``; may overwrite ``raw``.
@@ -424,56 +433,20 @@ class Inputs:
         self._squash(out, np.empty_like(out) if n_curved else scratch)
 
     def sparse(self, X):
-        """Inputs for the rows X as CSR, and the row (d,) to add to each, if any.
+        """Inputs for the rows X as CSR, of a model that does not centre.
 
-        A model that was fitted on sparse X needs no addition. One that was fitted on
-        dense X centres: an absent 0 becomes the same value everywhere in its column,
-        which is the row to add, and stored values are given relative to it. A gap is
-        the mean of its column.
+        A missing value becomes 0, as an absent one.
         """
-        if self.mean is None:
-            values = np.clip(X.data.astype(self.dtype), -RAW_LIMIT, RAW_LIMIT)
-            _fill_gaps(values)
-            return _with_data(X, values), None
-        mean, factor = self.constants(working_dtype(X.dtype))
-        if not self.centred:
-            z = np.clip(X.data * factor[X.indices], -LIMIT, LIMIT).astype(self.dtype)
-            _fill_gaps(z)
+        unscaled = self.mean is None
+        z = X.data.astype(self.dtype if unscaled else working_dtype(X.dtype))
+        if self.mean is not None:
+            z *= self.constants(z.dtype)[1][X.indices]
+        limit = RAW_LIMIT if unscaled else LIMIT
+        z = np.clip(z, -limit, limit).astype(self.dtype)
+        _fill_gaps(z)
+        if self.mean is not None:
             self._squash(z, np.empty_like(z))
-            return _with_data(X, z), None
-        columns = np.arange(len(self.numeric))
-        zero = np.zeros(1, working_dtype(X.dtype))
-        parts, shift = [], []
-        for half in (self._upper, self._lower):
-            absent = half((zero - mean) * factor, columns)
-            values = half((X.data - mean[X.indices]) * factor[X.indices], X.indices)
-            parts.append(_with_data(X, values - absent[X.indices]))
-            shift.append(absent)
-        parts[1], shift[1] = parts[1][:, self.split], shift[1][self.split]
-        if len(self.gaps):
-            ends = np.stack([-self.share, 1 - self.share]).astype(self.dtype)
-            self._squash(ends, np.empty_like(ends))
-            gaps = _with_data(X, np.isnan(X.data).astype(self.dtype))[:, self.gaps]
-            parts.append(sp.csr_array(gaps.multiply(ends[1] - ends[0])))
-            shift.append(ends[0])
-        return sp.csr_array(sp.hstack(parts, format="csr")), np.concatenate(shift)
-
-    def _upper(self, z, columns):
-        """The inputs of these columns: their upper part if they are split."""
-        lowest, gap = self.upper_constants()
-        z = np.clip(z, -LIMIT, LIMIT).astype(self.dtype)
-        _fill_gaps(z)
-        z = np.maximum(z, lowest[columns]) - gap[columns]
-        self._squash(z, np.empty_like(z))
-        return z
-
-    def _lower(self, z, columns):
-        """The lower part of these columns."""
-        z = np.clip(z, -LIMIT, LIMIT).astype(self.dtype)
-        _fill_gaps(z)
-        z = np.minimum(z, 0) + self.dtype.type(HALF_GAP)
-        self._squash(z, np.empty_like(z))
-        return z
+        return sp.csr_array((z, X.indices, X.indptr), shape=X.shape)
 
     def upper_constants(self):
         """Bound (d,) and offset (d,) of the upper parts; none for unsplit columns."""
@@ -516,8 +489,3 @@ def _fill_gaps(z):
     """Zero, the mean, in place of a missing value."""
     if np.isnan(np.add.reduce(z, None)):
         z[np.isnan(z)] = 0
-
-
-def _with_data(X, data):
-    """X with other stored values, its structure shared."""
-    return sp.csr_array((data, X.indices, X.indptr), shape=X.shape)

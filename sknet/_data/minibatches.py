@@ -84,7 +84,7 @@ class Minibatches:
         if self._sparse:
             if self.ready is not None:
                 return self.ready[positions]
-            return self.inputs.sparse(self.data.X[self.data.rows[positions]])[0]
+            return self.inputs.sparse(self.data.X[self.data.rows[positions]])
         batch = self._batch[: len(positions)]
         if self.ready is None:
             self._write_inputs(self.data.rows[positions], batch)
@@ -97,7 +97,7 @@ class Minibatches:
         X, rows = self.data.X, self.data.rows
         if self._sparse:
             small = X.nnz * (X.data.itemsize + X.indices.itemsize) <= 4 * READY_BYTES
-            return self.inputs.sparse(X[rows])[0] if small else None
+            return self.inputs.sparse(X[rows]) if small else None
         shape = len(rows), self.inputs.n_inputs + 1
         most = max(READY_BYTES, X.nbytes)
         if math.prod(shape) * self.inputs.dtype.itemsize > most:

@@ -33,12 +33,15 @@ class Table:
         The sorted levels of each column of categories.
     from_numbers : set of int
         The columns of categories that hold numbers.
+    empty : set of int
+        The columns without a value.
     """
 
-    def __init__(self, names, levels, from_numbers):
+    def __init__(self, names, levels, from_numbers=(), empty=()):
+        self.empty = set(empty)
         self.names = names
         self.levels = levels
-        self.from_numbers = from_numbers
+        self.from_numbers = set(from_numbers)
 
     @classmethod
     def fit(cls, X, categorical_features, keep):
@@ -55,17 +58,20 @@ class Table:
         if not is_frame(X) and (
             categorical_features is None or isinstance(categorical_features, str)
         ):
-            return cls(None, {}, set())
+            return cls(None, {})
         if sp.issparse(X):
             raise ValueError(
                 "categorical_features names columns, but X is sparse. Give a frame."
             )
         columns, names = _columns(X)
         named = _named_columns(categorical_features, names)
-        table = cls(names, {}, set())
+        table = cls(names, {})
         for j, column in enumerate(columns):
             is_category = getattr(column, "dtype", None) in CATEGORIES
-            if is_category and categorical_features == "from_dtype":
+            if not isinstance(column, np.ndarray) and _is_empty(column):
+                table.empty.add(j)
+                continue
+            if is_category and isinstance(categorical_features, str):
                 named.add(j)
             if j in named:
                 if not is_category:
@@ -93,6 +99,9 @@ class Table:
         )
         out = np.empty((len(X), len(columns)), np.float32 if small else np.float64)
         for j, column in enumerate(columns):
+            if j in self.empty:
+                out[:, j] = np.nan
+                continue
             name, is_category = self.name(j), getattr(column, "dtype", 0) in CATEGORIES
             if j not in self.levels:
                 if is_category and not column.is_null().all():
@@ -206,6 +215,7 @@ def _strings(column, name, from_numbers):
 
 def _described(column, name):
     """A column, its dtype and one of its values, in at most 150 characters."""
+    name = name if len(str(name)) < 60 else f"{name[:50]}..."
     if isinstance(column, np.ndarray):
         return f"Column {name!r} of X (dtype {column.dtype})"
     present = column.filter(~column.is_null())

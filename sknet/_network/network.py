@@ -198,13 +198,8 @@ class TwoLayerNetwork:
         if class_log_prior is not None:
             b2[:, 0] = self.loss.logits(class_log_prior)
 
-    def raw_prediction(
-        self, X: NetworkInputs, shift: Array | None = None, member: int | None = None
-    ) -> Array:
-        """Logits (k, n, o) of the inputs X (n, d), or (1, n, o) of one member.
-
-        ``shift`` (d,) is added to every row of a sparse X without densifying it.
-        """
+    def raw_prediction(self, X: NetworkInputs, member: int | None = None) -> Array:
+        """Logits (k, n, o) of the inputs X (n, d), or (1, n, o) of one member."""
         _, h, _, k = self.shape
         W1, W2, b1, b2 = self.layers
         if member is not None:
@@ -212,7 +207,7 @@ class TwoLayerNetwork:
             W1, b1 = W1[:, own], b1[own]
             k, W2, b2 = 1, W2[member : member + 1], b2[member : member + 1]
         hidden = X @ W1
-        hidden += b1 if shift is None else b1 + shift @ W1
+        hidden += b1
         self.activation.forward(hidden)
         raw = hidden.reshape(-1, k, h).transpose(1, 0, 2) @ W2
         raw += b2

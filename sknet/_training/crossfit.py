@@ -37,8 +37,8 @@ def raw_blocks(network, inputs, X, rows=None, member=None):
     step = block_rows(shape, X)
     for start in range(0, n, step):
         part = slice(start, min(start + step, n))
-        block, shift = inputs.take(X, part if rows is None else rows[part])
-        yield part, network.raw_prediction(block, shift, member)
+        block = inputs.take(X, part if rows is None else rows[part])
+        yield part, network.raw_prediction(block, member)
 
 
 def member_weights(weight, fold, n_members):
@@ -129,7 +129,7 @@ class OutOfFoldLoss:
             own = np.flatnonzero(self.member == j)
             if self.ready is not None:
                 block = self.ready[self.positions[own], : network.shape.n_inputs]
-                raw[own] = network.raw_prediction(block, None, j)[0]
+                raw[own] = network.raw_prediction(block, j)[0]
                 continue
             for part, block in raw_blocks(network, self.inputs, X, rows[own], j):
                 raw[own[part]] = block[0]

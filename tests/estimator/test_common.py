@@ -11,7 +11,7 @@ from sklearn.utils.estimator_checks import (
 
 from sknet import TwoLayerClassifier
 
-SMALL = {"hidden_layer_size": 8, "n_estimators": 2, "max_iter": 40}
+SMALL = {"hidden_layer_size": 8, "n_estimators": 2, "max_iter": 40, "blend": False}
 CONFIGURATIONS = {
     "defaults": {},
     "one member": {"n_estimators": 1},
@@ -20,11 +20,17 @@ CONFIGURATIONS = {
     "balanced": {"class_weight": "balanced", **SMALL},
     "stochastic": {"early_stopping": True, "dropout": 0.2, "batch_size": 8, **SMALL},
     "plain": {"dtype": "float64", "standardize": False, **SMALL},
+    "blend": {**SMALL, "blend": True, "max_iter": 15},
+    "threads": {**SMALL, "blend": "auto", "n_jobs": 2, "max_iter": 15},
 }
 FEWEST_CHECKS = 60  # 63 in scikit-learn 1.7: a shrinking suite must not go unnoticed
 
 # many checks give pure noise, on which no network beats the class frequencies
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+# and some give too few rows for folds
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:blend=True needs folds:UserWarning"),
+]
 
 
 @pytest.fixture(params=CONFIGURATIONS.values(), ids=CONFIGURATIONS)

@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_iris
+from sklearn.ensemble import VotingClassifier
 from sklearn.preprocessing import StandardScaler
 
 from sknet import TwoLayerClassifier
@@ -18,6 +19,8 @@ X, Y = load_iris(return_X_y=True)
 # --- labels
 
 ANIMALS = ["ape", "bee", "cat"]
+
+
 LABELS = {
     "str": (np.array, ANIMALS),
     "list of str": (list, ANIMALS),
@@ -41,6 +44,8 @@ LABELS = {
     "polars int": (pl.Series, [-3, 0, 8]),
     "polars bool": (pl.Series, [False, True]),
 }
+if hasattr(np.dtypes, "StringDType"):  # since NumPy 2
+    LABELS["StringDType"] = (lambda v: np.array(v, np.dtypes.StringDType()), ANIMALS)
 
 
 @pytest.mark.parametrize(("container", "labels"), LABELS.values(), ids=LABELS)
@@ -74,7 +79,58 @@ def test_dates_can_be_labels(small_net):
     assert_array_equal(clf.predict(X), days[small_net().fit(X, Y).predict(X)])
 
 
+@pytest.mark.parametrize(
+    ("as_labels", "classes"),
+    [
+        (lambda code: np.array(code.tolist(), dtype=object), [0, 1, 2]),
+        (lambda code: pd.Series(code, dtype=object) > 0, [False, True]),
+        (lambda code: pd.cut(code, 3), pd.cut(Y, 3).categories.tolist()),
+        (lambda code: pd.Series(pd.cut(code, 3, labels=[*"abc"])), [*"abc"]),
+        (lambda code: pd.DataFrame({"y": code}, dtype=object)["y"], [0, 1, 2]),
+    ],
+)
+def test_objects_of_one_type_are_labels(small_net, as_labels, classes):
+    clf = small_net().fit(X, as_labels(Y))
+    assert clf.classes_.tolist() == classes
+    plain = small_net().fit(X, np.minimum(Y, len(classes) - 1))
+    assert clf.predict(X).tolist() == [classes[code] for code in plain.predict(X)]
+
+
+GAP = Y == 1
+NAMES = np.array(ANIMALS, dtype=object)[Y]
+MISSING = {
+    "NaN among objects": np.where(GAP, np.nan, NAMES),
+    "None in a list": np.where(GAP, None, NAMES).tolist(),
+    "string": pd.Series(NAMES, dtype="string").mask(GAP),
+    "category": pd.Series(pd.Categorical(NAMES)).mask(GAP),
+    "pd.cut": pd.cut(np.where(GAP, 9, Y), [-1, 0, 2]),
+    "bool with None": np.where(GAP, None, Y == 0).tolist(),
+    "integers with NA": pd.Series(np.where(GAP, pd.NA, Y), dtype=object),
+    "NaT": np.where(GAP, np.datetime64("NaT"), np.datetime64("2026-01-01")),
+    "masked": np.ma.masked_array(Y, GAP),
+}
+
+
+@pytest.mark.parametrize("y", MISSING.values(), ids=MISSING)
+def test_missing_labels_are_said_to_be_missing(small_net, y):
+    """And no advice makes a class of them."""
+    match = r"missing labels: 50 of 150, the first in row 50.* drop them"
+    with pytest.raises(ValueError, match=match) as caught:
+        small_net().fit(X, y)
+    assert "astype" not in str(caught.value)
+
+
+def test_meta_estimators_that_replace_labels_are_hinted_at(small_net):
+    words, match = np.array(["no", "yes", "no"])[Y], "VotingClassifier replace"
+    clf = small_net(class_weight={"no": 1, "yes": 2}).fit(X, words)
+    with pytest.raises(ValueError, match=match):
+        VotingClassifier([("net", clf)]).fit(X, words)
+    with pytest.raises(ValueError, match=f"y_val.*{match}"):
+        small_net().fit(X, Y, X_val=X, y_val=words)
+
+
 # --- rows
+
 
 SHORT = ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32")
 LONG = ("int32", "uint32", "int64", "uint64", "float64")

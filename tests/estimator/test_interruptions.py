@@ -7,6 +7,7 @@ raise is in tests/integrations/test_callbacks.py.
 import contextlib
 import logging
 import signal
+import threading
 
 import pytest
 from numpy.testing import assert_array_equal
@@ -22,7 +23,8 @@ class AtEpoch(logging.Handler):
 
     def __init__(self, epoch, action):
         super().__init__()
-        self.line, self.action = f"Epoch {epoch},", action
+        line = epoch if isinstance(epoch, str) else f"Epoch {epoch}"
+        self.line, self.action = f"{line},", action
 
     def emit(self, record):
         if record.getMessage().startswith(self.line):
@@ -51,7 +53,13 @@ def net(small_net):
 
 
 def press_ctrl_c():
-    signal.raise_signal(signal.SIGINT)
+    """The main thread is interrupted, whichever thread calls."""
+    if threading.current_thread() is threading.main_thread():
+        signal.raise_signal(signal.SIGINT)
+    elif hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+    else:
+        pytest.skip("Windows has no signals to a thread")
 
 
 def fail():
@@ -88,6 +96,34 @@ def test_an_interrupted_fit_keeps_the_best_epoch(net, at_epoch, n_estimators):
     assert (clf.n_iter_, clf.best_iter_) == (12, whole.best_iter_)
     assert clf.validation_loss_curve_ == whole.validation_loss_curve_
     assert_array_equal(clf.predict_proba(X), whole.predict_proba(X))
+
+
+@pytest.mark.parametrize(("n_jobs", "n_variants"), [(1, 1), (2, 4)])
+def test_an_interrupted_blend_keeps_what_was_learnt(net, at_epoch, n_jobs, n_variants):
+    """In the first variant, or in all that train side by side."""
+    settings = {"early_stopping": True, "blend": True, "n_iter_no_change": 99}
+    clf = net(**settings, n_jobs=n_jobs, max_iter=200)
+    at_epoch(3, press_ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(X, Y)
+    assert clf.stop_reason_ == "interrupted"
+    assert 3 <= clf.n_iter_ < 200
+    assert len(clf.blend_weights_) == n_variants
+    assert clf.blend_weights_.sum() == pytest.approx(1)
+    settings |= {"blend": False, "max_iter": clf.n_iter_, "verbose": 0}
+    shorter = net(**settings).fit(X, Y)
+    assert_array_equal(clf.coefs_[0], shorter.coefs_[0])
+
+
+def test_a_blend_interrupted_in_its_second_variant_has_two(net, at_epoch):
+    settings = {"early_stopping": True, "blend": True}
+    whole = net(**settings).fit(X, Y)
+    at_epoch("sharp: Epoch 3", press_ctrl_c)
+    clf = net(**settings)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(X, Y)
+    assert len(clf.blend_weights_) == 2
+    assert_array_equal(clf.coefs_[0], whole.coefs_[0])
 
 
 def test_an_interrupted_warm_start_counts_on(net, at_epoch):

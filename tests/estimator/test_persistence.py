@@ -186,7 +186,8 @@ SMALL = 4096  # bytes of settings, curves and two generators
 
 
 def weights_in_bytes(clf):
-    return sum(part.nbytes for part in [*clf.coefs_, *clf.intercepts_])
+    """Of all variants, where there is a blend."""
+    return sum(model.network.params.nbytes for model in clf._blend.models)
 
 
 @pytest.mark.parametrize(("dtype", "itemsize"), [("float32", 4), ("float64", 8)])

@@ -38,7 +38,7 @@ ROOT = ("fit", 0)
 
 def net(**settings):
     defaults = {"hidden_layer_size": 8, "n_estimators": 2, "max_iter": EPOCHS}
-    defaults |= {"learning_rate_init": 0.05}
+    defaults |= {"learning_rate_init": 0.05, "blend": False}
     return TwoLayerClassifier(**{**defaults, "random_state": 0, **settings})
 
 
@@ -134,6 +134,21 @@ def test_an_epoch_is_a_task(settings):
         ("end", (ROOT,)),
         ("teardown", (ROOT,)),
     ]
+
+
+def test_in_a_blend_a_variant_is_a_task_of_its_own():
+    """The fitted estimator of its epochs is this variant alone."""
+    snapshots = Snapshots()
+    clf = net(blend=True, n_jobs=2).set_callbacks(snapshots).fit(X, Y)
+    names = ["plain", "sharp", "knots", "ranks"]
+    variants = [(ROOT, (name, i)) for i, name in enumerate(names)]
+    assert [p for p in snapshots.taken if len(p) == 2] == variants
+    lengths = Counter(p[:2] for p in snapshots.taken if len(p) == 3)
+    assert lengths == dict.fromkeys(variants, EPOCHS)
+    plain = snapshots.taken[ROOT, ("plain", 0)]
+    assert_array_equal(plain.predict_proba(X), net().fit(X, Y).predict_proba(X))
+    last = snapshots.taken[(ROOT,)]
+    assert_array_equal(last.predict_proba(X), clf.predict_proba(X))
 
 
 def test_with_lbfgs_a_member_is_a_task_of_its_own():

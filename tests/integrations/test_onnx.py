@@ -54,6 +54,7 @@ def classes_of(X, n_classes=3):
 
 def net(**settings):
     defaults = {"max_iter": 10, "hidden_layer_size": 8, "random_state": 0}
+    defaults |= {"blend": False}  # that of a blend is in tests/estimator/test_blend.py
     return TwoLayerClassifier(**(defaults | settings))
 
 

@@ -29,6 +29,7 @@ pytestmark = [
         "standardize=False, but",
         "The weights that warm_start",
         "store_oof_proba=True needs",
+        "blend=True needs",
     )
 ]
 
@@ -153,9 +154,12 @@ SETTINGS = {
     "dropout": ["auto", 0.0, BELOW_ONE],
     "input_dropout": [0.0, 0.0, 0.5, BELOW_ONE],
     "standardize": [True, True, False, np.True_],
-    "n_knots": ["auto", 1, 0],
+    "n_knots": ["auto", 1, 0, 5],
     "dtype": ["float32", "float64"],
     "class_weight": [None, "balanced", {0: 1e30, 1: 1, 2: 1e-30}],
+    "categorical_features": ["from_dtype", None],
+    "blend": ["auto", False, False, True],
+    "n_jobs": [None, 2],
 }
 
 
@@ -185,7 +189,7 @@ def fitted_or_refused(settings, table, method="fit", **more):
     learn = getattr(clf, method)
     unusable = table.weight is not None and not np.any(table.weight)
     if unusable or not np.isfinite(table.plain).all():
-        errors = "contains infinity|contains NaN|[Ss]ample.weight"
+        errors = "infinity|infinite|[Ss]ample.weight"
         with pytest.raises(ValueError, match=errors):
             learn(table.X, table.y, sample_weight=table.weight, **more)
         assert not hasattr(clf, "classes_")
@@ -249,7 +253,9 @@ def test_any_rows_can_be_predicted_one_at_a_time_or_together(table, other, setti
     rows = like(table.X, rows)
     assert_answers_are_sound(clf, rows, n)
     one_by_one = np.vstack([clf.predict_proba(rows[i : i + 1]) for i in range(n)])
-    assert_allclose(one_by_one, clf.predict_proba(rows), rtol=1e-4, atol=1e-6)
+    assert np.isfinite(one_by_one).all()
+    if clf.standardize:  # else a logit may be what rounding leaves of terms of 1e13
+        assert_allclose(one_by_one, clf.predict_proba(rows), rtol=1e-4, atol=1e-6)
 
 
 @given(table=tables(("none", "counts", "real")), other=plain_tables())
@@ -270,7 +276,10 @@ def test_any_rows_can_continue_a_fit_or_validate_it(table, other):
 # --------------------------------------------------------- invariances, bit for bit
 
 
-def assert_same_fit(a, b):
+def assert_same_fit(a, b, X, rows=None):
+    """``rows`` are X as it was written for b, if it was written otherwise."""
+    proba = b.predict_proba(X if rows is None else rows)
+    assert_array_equal(proba, a.predict_proba(X))
     ours, theirs = ([*clf.coefs_, *clf.intercepts_] for clf in (a, b))
     for left, right in zip(ours, theirs, strict=True):
         assert_array_equal(left, right, strict=True)
@@ -290,7 +299,8 @@ def stream(settings, X, y, weight=None):
 
 
 WAYS = {
-    "defaults": {},
+    "defaults": {},  # four variants, blended
+    "one variant": {"blend": False},
     "batches of one": {"batch_size": 1, "max_iter": 2},
     "small batches": {"batch_size": 7},
     "one batch": {"batch_size": 10_000},
@@ -325,11 +335,11 @@ def test_weights_are_copies_in_any_order(rng, settings, kind):
     settings = {"max_iter": 5, "random_state": 0, **settings}
     for learn in (fit,) if settings.get("solver") == "lbfgs" else (fit, stream):
         weighted = learn(settings, X, y, weight)
-        assert_same_fit(learn(settings, X[copies], y[copies]), weighted)
+        assert_same_fit(learn(settings, X[copies], y[copies]), weighted, X)
         others = learn(settings, X[present], y[present], weight[present])
-        assert_same_fit(others, weighted)
+        assert_same_fit(others, weighted, X)
         ones = learn(settings, X, y, np.ones(n))
-        assert_same_fit(ones, learn(settings, X, y))
+        assert_same_fit(ones, learn(settings, X, y), X)
 
 
 @given(table=plain_tables(), settings=options())
@@ -339,8 +349,7 @@ def test_weights_are_copies_in_any_table(table, settings):
     weight[0] = max(weight[0], 1)
     copies = rng.permutation(np.repeat(np.arange(len(y)), weight))
     a, b = fit(settings, X, y, weight), fit(settings, X[copies], y[copies])
-    assert_same_fit(a, b)
-    assert_array_equal(b.predict_proba(X), a.predict_proba(X))
+    assert_same_fit(a, b, X)
 
 
 @given(
@@ -353,10 +362,10 @@ def test_neither_order_nor_common_scale_of_weights_matter(table, settings, expon
     scaled = np.ldexp(weight, exponent)
     a = fit(settings, X, y, weight)
     b = fit(settings, X[order], y[order], scaled[order])
-    assert_same_fit(a, b)
+    assert_same_fit(a, b, X)
     a.fit(X, y, X_val=X, y_val=y, sample_weight_val=weight)
     b.fit(X, y, X_val=X, y_val=y, sample_weight_val=scaled)
-    assert_same_fit(a, b)
+    assert_same_fit(a, b, X)
 
 
 @given(
@@ -369,5 +378,4 @@ def test_the_container_does_not_matter(table, settings, dense, sparse):
     X, y, _ = table
     for write, plain in ((DENSE[dense], X), (SPARSE[sparse], sp.csr_array(X))):
         a, b = fit(settings, plain, y), fit(settings, write(X), y)
-        assert_same_fit(a, b)
-        assert_array_equal(b.predict_proba(write(X)), a.predict_proba(plain))
+        assert_same_fit(a, b, plain, write(X))

@@ -12,6 +12,7 @@ from sknet import TwoLayerClassifier
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 SMALL = {"hidden_layer_size": 16, "early_stopping": True, "random_state": 0}
+SMALL |= {"blend": False}
 
 
 def problem(n=300, n_classes=3, seed=0, **options):
@@ -35,6 +36,7 @@ def test_random_labels_are_known_by_heart_but_not_out_of_fold(solver):
         learning_rate_init=0.1 if solver == "sgd" else 0.01,
         early_stopping=True,
         store_oof_proba=True,
+        blend=False,
         random_state=0,
     ).fit(X, y)
     assert clf.loss_curve_[-1] < 0.3

@@ -10,7 +10,7 @@ from sklearn.model_selection import KFold, cross_val_score
 from sknet import TwoLayerClassifier
 
 X, Y = load_iris(return_X_y=True)
-SMALL = {"hidden_layer_size": 8, "n_estimators": 2, "random_state": 0}
+SMALL = {"hidden_layer_size": 8, "n_estimators": 2, "blend": False, "random_state": 0}
 
 short_fits = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 each_container = pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
@@ -102,9 +102,10 @@ def test_the_loss_curve_of_l_bfgs_survives_a_large_penalty():
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_numpys_narrow_integers_do_not_overflow_as_settings(solver):
+    settings = {"solver": solver, "blend": False, "random_state": 0}
     counts = dict.fromkeys(("hidden_layer_size", "n_estimators", "max_iter"), 12)
     counts["batch_size"] = 100
     narrow = {name: np.int8(value) for name, value in counts.items()}
-    a = TwoLayerClassifier(solver=solver, random_state=0, **counts).fit(X, Y)
-    b = TwoLayerClassifier(solver=solver, random_state=0, **narrow).fit(X, Y)
+    a = TwoLayerClassifier(**settings, **counts).fit(X, Y)
+    b = TwoLayerClassifier(**settings, **narrow).fit(X, Y)
     assert_array_equal(a.predict_proba(X), b.predict_proba(X))

@@ -143,7 +143,15 @@ def test_float32_training_and_rows_are_close_to_float64(rng, small_net, solver):
 
 @pytest.mark.parametrize("fitted_on", ["dense", "sparse"])
 @pytest.mark.parametrize(
-    "settings", [{}, {"n_knots": 0}, {"standardize": False}], ids=str
+    "settings",
+    [
+        {},
+        {"n_knots": 0},
+        {"n_knots": 5},
+        {"standardize": False},
+        {"early_stopping": True},
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8])
 def test_sparse_rows_are_predicted_as_dense_ones(
@@ -151,7 +159,9 @@ def test_sparse_rows_are_predicted_as_dense_ones(
 ):
     X, y = problem(rng)
     X = np.where(rng.random(X.shape) < 0.5, 10 * X, 0).astype(dtype)
-    clf = small_net(**settings)
+    # only dense rows have the inputs of the other variants of a blend
+    blend = "early_stopping" in settings and fitted_on == "dense"
+    clf = small_net(**settings, blend=blend)
     clf.fit(sp.csr_array(X) if fitted_on == "sparse" else X, y)
     for method in ("predict_proba", "predict_log_proba", "decision_function"):
         of_dense = getattr(clf, method)(X)
@@ -198,6 +208,16 @@ def test_one_seed_gives_the_same_bits_in_every_process():
         command = [sys.executable, "-c", PRINT_HASH]
         hashes.add(subprocess.check_output(command, env=environment, text=True))
     assert len(hashes) == 1
+
+
+def test_variants_trained_side_by_side_are_those_trained_one_by_one(rng):
+    X, y = problem(rng, n=20_000)
+    alone, together = (
+        TwoLayerClassifier(n_jobs=n, max_iter=3, random_state=0).fit(X[:400], y[:400])
+        for n in (None, 2)
+    )
+    assert (alone.blend_weights_ > 0).sum() > 1
+    assert_array_equal(alone.predict_proba(X), together.predict_proba(X))
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,16 @@ from sklearn.metrics import log_loss
 
 from sknet._data.inputs import Inputs
 from sknet._data.minibatches import Dataset
-from sknet._network.activations import IDENTITY, RELU
+from sknet._network.activations import RELU
 from sknet._network.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from sknet._network.network import Shape, TwoLayerNetwork
 from sknet._training.crossfit import (
     OutOfFoldLoss,
     ValidationLoss,
+    blend_weights,
+    factor_of_mean,
     fit_temperature,
     member_weights,
-    temperature_of_mean,
 )
 
 
@@ -26,16 +27,16 @@ def loss_of(n_classes):
     return SigmoidCrossEntropy() if n_classes == 2 else SoftmaxCrossEntropy(n_classes)
 
 
-def make_problem(rng, k=3, n_classes=3, n=60, sparse=False, activation=RELU):
+def make_problem(rng, k=3, n_classes=3, n=60, sparse=False):
     """Make a network, its inputs and a dataset."""
     X = rng.normal(size=(n + 10, 4)) * (rng.random((n + 10, 4)) < 0.7)
     rows, y = rng.permutation(n + 10)[:n], rng.integers(0, n_classes, size=n)
     weight = rng.uniform(0.5, 2, size=(1, n))
     loss = loss_of(n_classes)
-    inputs = Inputs(4, standardize=True, n_knots=1, dtype=np.float64)
+    inputs = Inputs(4, True, 1, np.float64, {})
     inputs.partial_fit(X, rows, weight[0])
     shape = Shape(inputs.n_inputs, 6, loss.n_outputs, k)
-    network = TwoLayerNetwork(shape, np.empty(shape.n_params), activation, loss)
+    network = TwoLayerNetwork(shape, np.empty(shape.n_params), RELU, loss)
     network.start(rng)
     return network, inputs, Dataset(sp.csr_array(X) if sparse else X, rows, y, weight)
 
@@ -71,7 +72,7 @@ def test_out_of_fold_logits_are_those_of_each_rows_member(rng, n_classes, sparse
     out_of_fold = OutOfFoldLoss(network, inputs, data, fold)
     raw = out_of_fold.raw_prediction()
     dense = data.X.toarray() if sparse else data.X
-    each = network.raw_prediction(inputs.take(dense, data.rows)[0])
+    each = network.raw_prediction(inputs.take(dense, data.rows))
     judged = np.flatnonzero(fold >= 0)  # a row that all members know is not judged
     assert_allclose(raw, each[fold[judged], judged], rtol=1e-10, atol=1e-12)
     assert_array_equal(out_of_fold.data.y, data.y[judged])
@@ -98,7 +99,7 @@ def test_the_out_of_fold_loss_is_the_log_loss_at_the_best_temperature(rng, n_cla
 def test_the_validation_loss_is_the_log_loss_of_the_mean(rng, n_classes, sparse):
     network, inputs, data = make_problem(rng, n_classes=n_classes, sparse=sparse)
     dense = data.X.toarray() if sparse else data.X
-    raw = network.raw_prediction(inputs.take(dense, data.rows)[0])
+    raw = network.raw_prediction(inputs.take(dense, data.rows))
     proba = network.loss.mean_proba(raw)
     expected = log_loss(
         data.y, proba, sample_weight=data.weight[0], labels=range(n_classes)
@@ -179,17 +180,6 @@ def test_logits_that_are_not_finite_leave_the_temperature_alone(bad):
 # -------------------------------------------------------- temperature of the mean
 
 
-class Given:
-    """A network whose logits are given: a row's only input is its number."""
-
-    def __init__(self, raw, loss):
-        k, _, o = raw.shape
-        self.raw, self.loss, self.shape = raw, loss, Shape(1, 1, o, k)
-
-    def raw_prediction(self, X, shift=None, member=None):
-        return self.raw[:, X[:, 0].astype(int)]
-
-
 @pytest.mark.parametrize("n_classes", [2, 5])
 @pytest.mark.parametrize("spread", [0.3, 1.0])
 def test_the_mean_of_calibrated_members_is_calibrated(rng, n_classes, spread):
@@ -204,13 +194,11 @@ def test_the_mean_of_calibrated_members_is_calibrated(rng, n_classes, spread):
     of_members, _ = fit_temperature(
         loss, raw.reshape(k * n, -1), np.tile(y, k), np.ones(k * n)
     )
-    rows = np.arange(n)
-    data = Dataset(rows[:, np.newaxis], rows, y, np.ones((1, n)))
-    plain = Inputs(1, standardize=False, n_knots=0, dtype=np.float64)
-    found = temperature_of_mean(Given(raw, loss), plain, data, of_members)
+    factor = factor_of_mean(loss, [raw / of_members], np.ones(1), np.ones(n))
+    found = of_members * factor
 
     def loss_at(t):
-        return -np.log(loss.mean_proba(raw / t)[rows, y]).mean()
+        return -np.log(loss.mean_proba(raw / t)[np.arange(n), y]).mean()
 
     best = minimize_scalar(loss_at, bounds=(0.1, 3), method="bounded").x
     assert found < of_members
@@ -221,10 +209,20 @@ def test_the_mean_of_calibrated_members_is_calibrated(rng, n_classes, spread):
 @pytest.mark.parametrize("n_classes", [1, 3])
 def test_members_that_agree_keep_their_temperature(rng, n_classes):
     """They have no variance to make up for; one class leaves no doubt."""
-    network, inputs, data = make_problem(
-        rng, k=4, n_classes=n_classes, activation=IDENTITY
-    )
-    lone = network.shape.member(network.params, 0)
-    for j in range(4):
-        network.shape.set_member(network.params, j, lone)
-    assert temperature_of_mean(network, inputs, data, 1.7) == 1.7
+    raw = np.repeat(rng.normal(size=(1, 50, n_classes)), 4, axis=0)
+    loss = SoftmaxCrossEntropy(n_classes)
+    assert factor_of_mean(loss, [raw, raw], np.full(2, 0.5), np.ones(50)) == 1
+
+
+def test_blend_weights_minimize_the_log_loss_of_the_mixture(rng):
+    """With a pseudo-count of one row for each variant, against a search."""
+    proba, weight = rng.beta([[2.5], [2.4]], 2, size=(2, 300)), rng.uniform(0.5, 2, 300)
+    weight /= weight.mean()
+
+    def penalized(w):
+        log_proba = np.log(w * proba[0] + (1 - w) * proba[1])
+        return -(weight @ log_proba) - np.log(w) - np.log(1 - w)
+
+    best = minimize_scalar(penalized, bounds=(0, 1), method="bounded").x
+    assert 0.02 < best < 0.98  # beyond it a variant is dropped
+    assert_allclose(blend_weights(proba, weight), [best, 1 - best], atol=5e-3)

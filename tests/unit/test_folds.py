@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from sknet._data.folds import deal_folds, fold_of_rows, group_by_hash, hold_out
+from sknet._data.folds import UNKNOWN, deal_folds, fold_of_rows, group_by_hash, hold_out
 from sknet._data.weighted import row_hash
 
 
@@ -76,4 +76,4 @@ def test_every_row_finds_the_fold_of_its_x(rng):
     asked = rng.integers(0, 60, size=300)
     found = fold_of_rows(hashes_of(x), fold, hashes_of(asked))
     known = dict(zip(x, fold, strict=True))
-    assert_array_equal(found, [known.get(value, -2) for value in asked])
+    assert_array_equal(found, [known.get(value, UNKNOWN) for value in asked])

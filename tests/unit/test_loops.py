@@ -33,7 +33,7 @@ def make_network(data, k=2, n_classes=3, activation=RELU, **options):
 
 
 def batches_of(data, size, rng=None, whole=False):
-    inputs = Inputs(data.X.shape[1], standardize=False, n_knots=0, dtype=np.float64)
+    inputs = Inputs(data.X.shape[1], False, 0, np.float64, {})
     return Minibatches(data, inputs, size, rng, whole=whole)
 
 

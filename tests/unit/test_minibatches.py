@@ -10,7 +10,7 @@ from sknet._data.minibatches import Dataset, Minibatches
 
 
 def plain(d, dtype=np.float64):
-    return Inputs(d, standardize=False, n_knots=0, dtype=dtype)
+    return Inputs(d, False, 0, dtype, {})
 
 
 def make_dataset(rng, n=50, d=4, n_classes=3, weight=None, kind="dense"):
@@ -80,7 +80,7 @@ def test_full_batches_keep_the_order_and_average_over_all_rows(rng):
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
 def test_inputs_computed_once_are_those_computed_each_step(rng, monkeypatch, kind):
     data = make_dataset(rng, n=200, d=30, kind=kind)
-    inputs = Inputs(30, standardize=True, n_knots="auto", dtype=np.float32)
+    inputs = Inputs(30, True, "auto", np.float32, {})
     inputs.partial_fit(data.X, data.rows, np.ones(200))
 
     def all_inputs():
