@@ -11,13 +11,14 @@ import zipfile
 from pathlib import Path
 
 WHEEL = re.compile(
-    r"sknet/\w+\.py|sknet/py\.typed|"
-    r"sknet-[\w.]+\.dist-info/(METADATA|WHEEL|RECORD|licenses/LICENSE)"
+    r"sknet/(_\w+/)?\w+\.py|sknet/py\.typed|"
+    r"sknet_classifier-[\w.]+\.dist-info/(METADATA|WHEEL|RECORD|licenses/LICENSE)"
 )
 SDIST = re.compile(
-    r"sknet/(\w+\.py|py\.typed)|tests/\w+\.py|"
-    r"tests/data/([\w.-]+/)?[\w-]+\.(py|md|json|pickle|skops)|"
-    r"docs/([\w.-]+/)*[\w.-]+\.(md|py|rst|svg|png|css|html|txt)|"
+    r"sknet/((_\w+/)?\w+\.py|py\.typed)|tests/(\w+/)*\w+\.py|"
+    r"tests/estimator/data/([\w.-]+/)?[\w-]+\.(md|pickle|skops)|"
+    r"docs/([\w.-]+/)*[\w.-]+\.(md|py|rst|svg|png|css|html|txt|js)|"
+    r"benchmarks/([\w.-]+/)*[\w.-]+|"
     r"README\.md|LICENSE|pyproject\.toml|PKG-INFO|\.gitignore"
 )
 

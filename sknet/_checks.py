@@ -248,7 +248,7 @@ def check_labels(y, name="y"):
     if plain is not None and plain.kind in "bui" and not y.isna().any():
         y = y.to_numpy(dtype=plain)
     elif isinstance(y, np.ma.MaskedArray):
-        y = y.astype(object).filled(None)
+        y = np.where(np.ma.getmaskarray(y), None, y.data.astype(object))
     elif isinstance(y, (list, tuple)):  # NumPy would make strings of a mix
         objects = np.array(y, dtype=object)
         y = objects if objects.ndim == 1 else y
