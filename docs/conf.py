@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import sknet
-from sknet._documentation import VARIABLE, site
 
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS / "_ext"))
@@ -25,18 +24,20 @@ version = release = sknet.__version__
 
 extensions = [
     "docstrings",
+    "front_page",
     "mathml",
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "examples"]
 templates_path = ["_templates"]
 nitpicky = True
-smartquotes = False  # the links from an estimator's table quote the page's text
+smartquotes = False
 default_role = "literal"
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
@@ -79,6 +80,7 @@ else:
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "auto_examples",
+    "subsection_order": ["examples/tables", "examples/models", "examples/training"],
     "within_subsection_order": "gallery.Order",
     "reset_modules": ("matplotlib", "gallery.strict"),
     "reset_modules_order": "both",
@@ -95,45 +97,33 @@ sphinx_gallery_conf = {
 
 # --- the site
 
-html_baseurl = site()  # of the canonical links, none without an address
-# an estimator's table in the gallery links within the site, wherever that is
-os.environ[VARIABLE] = "../"
-
 html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 toc_object_entries_show_parents = "hide"
 html_title = f"sknet {release}"
+html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["sknet.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
-    "logo": {"text": "sknet"},
-    "header_links_before_dropdown": 3,
+    "logo": {
+        "text": f"sknet {release}",
+        "image_light": "_static/logo.svg",
+        "image_dark": "_static/logo.svg",
+        "alt_text": "sknet",
+    },
+    "header_links_before_dropdown": 5,
     "navigation_with_keys": False,
     "show_prev_next": True,
     "show_toc_level": 2,
     "footer_start": ["copyright"],
     "footer_center": [],
-    "footer_end": ["sphinx-version"],
+    "footer_end": ["version"],
     "secondary_sidebar_items": ["page-toc"],
 }
 # pages that stand alone: there is no section to navigate
-html_sidebars = {
-    name: []
-    for name in (
-        "index",
-        "from_*",
-        "comparison",
-        "quality",
-        "performance",
-        "benchmarks",
-        "architecture",
-        "CONTRIBUTING",
-        "changelog",
-        "search",
-    )
-}
+html_sidebars = {name: [] for name in ("index", "quality", "search")}
 
 
 def to_the_page_on_the_site(app, docname, content):

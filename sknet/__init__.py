@@ -1,6 +1,6 @@
 """sknet: a neural network for scikit-learn, with one hidden layer."""
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 from sknet._classifier import SknetVersionWarning, TwoLayerClassifier
 from sknet._display import LossCurveDisplay

@@ -7,18 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 from joblib import effective_n_jobs
 from joblib.parallel import get_active_backend
 from scipy.special import logsumexp
 
 from sknet._data.inputs import Inputs
 from sknet._data.levels import LevelStatistics
-from sknet._network.activations import IDENTITY, LOGISTIC, RELU, TANH
+from sknet._network.activations import ACTIVATIONS
 from sknet._network.losses import loss_for
 from sknet._network.network import Shape, TwoLayerNetwork
-from sknet._training.crossfit import block_rows
-
-ACTIVATIONS = {"relu": RELU, "tanh": TANH, "logistic": LOGISTIC, "identity": IDENTITY}
 
 
 def n_threads(n_jobs, n_tasks):
@@ -86,7 +84,8 @@ class Blend:
                 return reduction(loss, raws, weights)
 
         n = X.shape[0]
-        step = min(block_rows(model.network.shape, X) for model in models)
+        sparse = sp.issparse(X)
+        step = min(model.network.shape.block_rows(sparse) for model in models)
         if n <= step:
             return _predict(slice(0, n))
         parts = [slice(start, min(start + step, n)) for start in range(0, n, step)]

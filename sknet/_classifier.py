@@ -22,17 +22,11 @@ from sklearn.utils.validation import check_is_fitted
 
 import sknet
 from sknet import _checks
-from sknet._blend import (
-    ACTIVATIONS,
-    Blend,
-    log_mean_proba,
-    mean_proba,
-    member_proba,
-    most_probable,
-)
+from sknet._blend import Blend, log_mean_proba, mean_proba, member_proba, most_probable
 from sknet._callbacks import CallbackSupportMixin, Task
 from sknet._data.table import Table
 from sknet._fit import fit
+from sknet._network.activations import ACTIVATIONS
 from sknet._plan import State
 
 LAYOUT = 3  # of what is saved; a change of its meaning needs another number

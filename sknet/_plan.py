@@ -14,13 +14,13 @@ import scipy.sparse as sp
 from scipy.special import xlogy
 from sklearn.utils import check_random_state, compute_class_weight
 
-from sknet._blend import ACTIVATIONS
 from sknet._checks import warn
 from sknet._data.folds import deal_folds, group_by_hash, hold_out
 from sknet._data.inputs import Inputs, working_dtype
 from sknet._data.levels import MANY_LEVELS, N_FOLDS, LevelStatistics
 from sknet._data.minibatches import Dataset
 from sknet._data.weighted import distinct_rows
+from sknet._network.activations import ACTIVATIONS
 from sknet._network.losses import Loss, loss_for
 from sknet._network.network import Shape, TwoLayerNetwork
 from sknet._training.crossfit import member_weights
@@ -220,14 +220,7 @@ def prepare(settings, rows, validation, previous, stream):
         inputs.partial_fit(X, distinct.rows, distinct.weight)
     variants = {variant: inputs}
     if not stream and _blends(settings, len(distinct.rows), fold, inputs):
-        for name, changes in BLEND.items():
-            if name not in CURVED or inputs.is_curved:
-                other = variant._replace(name=name, **changes)
-                units = min(other.hidden_layer_size, variant.hidden_layer_size)
-                other = other._replace(hidden_layer_size=units)
-                variants[other] = inputs.with_curves(
-                    other.n_knots, other.ranks, X, distinct.rows, distinct.weight
-                )
+        variants.update(_other_variants(variant, inputs, X, distinct))
 
     n_rows, mean_weight = len(distinct.rows), float(distinct.weight.mean())
     if batches_before is not None:
@@ -278,6 +271,19 @@ def _blends(settings, n, fold, inputs):
             "'lbfgs' and warm_start=False. One network is trained instead of a blend."
         )
     return wanted and possible
+
+
+def _other_variants(plain, inputs, X, distinct):
+    """The inputs of all variants of a blend but the first one."""
+    variants = {}
+    for name, changes in BLEND.items():
+        if name not in CURVED or inputs.is_curved:
+            other = plain._replace(name=name, **changes)
+            units = min(other.hidden_layer_size, plain.hidden_layer_size)
+            other, rows = other._replace(hidden_layer_size=units), distinct.rows
+            curves = other.n_knots, other.ranks, X, rows, distinct.weight
+            variants[other] = inputs.with_curves(*curves)
+    return variants
 
 
 def _seed(random_state):

@@ -5,24 +5,25 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-# from the first fit to what few need; others come last
+# within each folder; others come last
 ORDER = [
     "plot_quickstart",
-    "plot_decision_boundary",
     "plot_loss_curves",
-    "plot_roc_confusion",
-    "plot_calibration",
     "plot_grid_search",
-    "plot_members_dropout",
+    "plot_calibration",
+    "plot_raw_table",
+    "plot_groups",
     "plot_weights",
-    "plot_out_of_fold",
-    "plot_categories",
-    "plot_sparse_text",
     "plot_stream",
-    "plot_parquet",
+    "plot_sparse_text",
+    "plot_explaining",
+    "plot_displays",
+    "plot_out_of_fold",
+    "plot_serving",
+    "plot_blend",
+    "plot_knots",
     "plot_callbacks",
     "plot_lbfgs",
-    "plot_spline",
 ]
 
 

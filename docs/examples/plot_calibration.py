@@ -1,24 +1,21 @@
 """
-Can the probabilities be trusted?
-=================================
+Calibrated probabilities
+========================
 
-Of the rows that a model gives 80 %, about 80 % should be of that class. Networks are
-known to be surer than they should be. With several members, ``TwoLayerClassifier``
-predicts each training row by the member that never saw it, and fits one temperature to
-these predictions: the probabilities are calibrated in the same fit.
+Of the rows with a predicted probability of 80 %, about 80 % should belong to the class.
+Neural networks are often overconfident. ``TwoLayerClassifier`` predicts each training
+row with a member that did not train on it and fits a temperature to these predictions,
+so one fit gives calibrated probabilities.
 """
 
 # %%
 # Four ways to get probabilities
 # ------------------------------
-# Classes that overlap, so that a model that is always sure must be wrong at times.
-# ``MLPClassifier`` is shown as it is, and inside scikit-learn's
-# ``CalibratedClassifierCV``, which fits it five times. One member without early
-# stopping shows what the temperature is for. A few percent of wrong labels are part of
-# the data.
+# The classes overlap, and a few percent of the labels are wrong. ``MLPClassifier`` is
+# shown alone and inside ``CalibratedClassifierCV``, which fits it five times. One
+# member without early stopping shows the effect of the temperature.
 #
-# ``MLPClassifier`` ends at ``max_iter`` with a ``ConvergenceWarning`` here; it is
-# silenced for it alone.
+# The ``ConvergenceWarning`` of ``MLPClassifier`` is silenced here.
 
 import time
 import warnings
@@ -56,8 +53,9 @@ models = {
 }
 
 # %%
-# Log-loss and Brier score, lower is better
-# -----------------------------------------
+# Log-loss and Brier score
+# ------------------------
+# Lower is better for both.
 
 print(f"{'':<30} log-loss  Brier  seconds")
 for name, model in models.items():
@@ -74,8 +72,8 @@ print(f"\nThe temperature of TwoLayerClassifier is {clf.temperature_:.2f}")
 # %%
 # The curves
 # ----------
-# The dotted diagonal is perfect. A curve that is flatter than it belongs to a model
-# that is too sure. Below, how often each probability is given.
+# The dotted diagonal is perfect. The curve of an overconfident model is flatter. The
+# lower panel counts the predicted probabilities.
 
 figure, (top, bottom) = plt.subplots(
     2, 1, figsize=(7, 7.5), height_ratios=[2, 1], layout="constrained"
@@ -85,7 +83,7 @@ for name, model in models.items():
         model, X_test, y_test, n_bins=10, strategy="quantile", name=name, ax=top
     )
     bottom.hist(display.y_prob, range=(0, 1), bins=20, histtype="step", label=name)
-top.set_title("Calibration on rows held out")
+top.set_title("Calibration on held-out rows")
 bottom.set(xlabel="Predicted probability", ylabel="Rows")
 
 plt.show()

@@ -94,3 +94,4 @@ RELU = Activation(_relu, _relu_backward, _relu_slope, he_variance)
 TANH = Activation(_tanh, _tanh_backward, _tanh_slope, glorot_variance)
 LOGISTIC = Activation(_logistic, _logistic_backward, _logistic_slope, glorot_variance)
 IDENTITY = Activation(_identity, _identity_backward, _identity_slope, glorot_variance)
+ACTIVATIONS = {"relu": RELU, "tanh": TANH, "logistic": LOGISTIC, "identity": IDENTITY}

@@ -24,6 +24,8 @@ from numpy.typing import DTypeLike, NDArray
 from sknet._network.activations import Activation, glorot_variance
 from sknet._network.losses import Loss
 
+BLOCK_ELEMENTS = 1 << 18  # of inputs or hidden units at a time: 1 MB in float32
+
 Array = NDArray[np.floating]
 NetworkInputs: TypeAlias = "Array | sp.csr_array"
 
@@ -59,6 +61,11 @@ class Shape(NamedTuple):
     def n_params(self) -> int:
         """Entries of all four layers."""
         return self.n_weights + self.n_members * (self.n_hidden + self.n_outputs)
+
+    def block_rows(self, sparse: bool) -> int:
+        """Rows to predict at a time, for bounded memory."""
+        d, h, o, k = self
+        return max(1, BLOCK_ELEMENTS // max(1 if sparse else d, k * h, k * o))
 
     def views(self, flat: Array) -> Layers:
         """The layers of ``flat`` (n_params,), without a copy."""

@@ -11,7 +11,6 @@ import scipy.sparse as sp
 
 from sknet._data.folds import EVERY_FOLD
 
-BLOCK_ELEMENTS = 1 << 18  # of inputs or hidden units at a time: 1 MB in float32
 MOST_NEWTON_STEPS = 20
 N_EM_STEPS = 100
 PSEUDO_COUNT = 1.0  # rows for each variant of a blend
@@ -21,12 +20,6 @@ LOWEST_FACTOR = 0.5  # of the temperature of the mean, over that of the members
 SMALLEST_LOSS = 1e-9  # of sharpness: less is rounding
 
 
-def block_rows(shape, X):
-    """Rows of X to work through at a time, for bounded memory."""
-    d, h, o, k = shape
-    return max(1, BLOCK_ELEMENTS // max(1 if sp.issparse(X) else d, k * h, k * o))
-
-
 def raw_blocks(network, inputs, X, rows=None, member=None):
     """Pairs of a slice of the rows and their logits (k, m, o), or (1, m, o) of one.
 
@@ -34,7 +27,7 @@ def raw_blocks(network, inputs, X, rows=None, member=None):
     """
     n = X.shape[0] if rows is None else len(rows)
     shape = network.shape if member is None else network.shape._replace(n_members=1)
-    step = block_rows(shape, X)
+    step = shape.block_rows(sp.issparse(X))
     for start in range(0, n, step):
         part = slice(start, min(start + step, n))
         block = inputs.take(X, part if rows is None else rows[part])

@@ -81,7 +81,7 @@ BAD_X = {
     "strings": (lambda X: X.astype(str), "not compatible with arrays of bytes/strings"),
     "objects": (
         lambda X: np.full(X.shape, "red", dtype=object),
-        "could not convert string to float: 'red'",
+        "column 0 of X holds 'red' of type str. Strings are categories in a data frame",
     ),
     "dates": (lambda X: X.astype("datetime64[s]"), rf"{REAL} datetime64\[s\]"),
     "durations": (lambda X: X.astype("timedelta64[s]"), rf"{REAL} timedelta64\[s\]"),

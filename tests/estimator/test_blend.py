@@ -147,9 +147,6 @@ def test_columns_of_two_values_have_no_curves(net, X, y):
     assert len(net(blend="auto").fit(sp.csr_array(X), y).blend_weights_) == 1
 
 
-# --- rows of other kinds, other forms of the model
-
-
 def test_sparse_rows_are_predicted_as_dense_ones(net, with_gaps, y):
     clf = net().fit(with_gaps, y)
     found = clf.predict_proba(sp.csr_array(with_gaps))
@@ -177,10 +174,9 @@ def test_saved_and_exported_blends_predict_the_same(net, with_gaps, y, dtype):
 # --- threads
 
 
-@pytest.mark.parametrize("store_oof_proba", [True, False])
-def test_the_number_of_threads_does_not_matter(net, with_gaps, y, store_oof_proba):
+def test_the_number_of_threads_does_not_matter(net, with_gaps, y):
     first, *others = (
-        net(n_jobs=n_jobs, store_oof_proba=store_oof_proba).fit(with_gaps, y)
+        net(n_jobs=n_jobs, store_oof_proba=True).fit(with_gaps, y)
         for n_jobs in (None, 1, 2, -1)
     )
     many = np.tile(with_gaps, (100, 1))  # several blocks
@@ -188,8 +184,7 @@ def test_the_number_of_threads_does_not_matter(net, with_gaps, y, store_oof_prob
         assert_array_equal(clf.predict_proba(many), first.predict_proba(many))
         assert_array_equal(clf.blend_weights_, first.blend_weights_)
         assert clf.loss_curve_ == first.loss_curve_
-        if store_oof_proba:
-            assert_array_equal(clf.oof_proba_, first.oof_proba_)
+        assert_array_equal(clf.oof_proba_, first.oof_proba_)
 
 
 def test_a_search_in_parallel_is_not_oversubscribed(net, X, y, caplog):

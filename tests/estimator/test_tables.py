@@ -2,7 +2,6 @@
 
 import datetime
 import re
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -82,9 +81,7 @@ def test_a_frame_is_the_same_in_every_library(net, gappy, y, convert):
 CATEGORIES = {
     "category": lambda v: pd.Series(v, dtype="category"),
     "ordered": lambda v: pd.Series(pd.Categorical(v, ["cat", "ape", "bee"], True)),
-    "string": lambda v: pd.Series(v, dtype="string"),
     "arrow string": lambda v: pd.Series(v, dtype="string[pyarrow]"),
-    "polars string": lambda v: pl.Series("word", v, dtype=pl.String),
     "polars category": lambda v: pl.Series("word", v, dtype=pl.Categorical),
     "Enum": lambda v: pl.Series("word", v, dtype=pl.Enum(["dog", "cat", "bee", "ape"])),
 }
@@ -279,9 +276,6 @@ def test_a_column_of_many_levels_helps(small_net, rng, n_classes):
     assert_array_equal(*unseen)
 
 
-# --- streams
-
-
 def test_the_first_batch_decides_levels_and_gaps(net, gappy, y):
     clf = net().partial_fit(gappy[:60], y[:60], classes=[0, 1])
     names = clf.input_names_.tolist()
@@ -367,10 +361,3 @@ def test_a_column_keeps_its_dtype(net, frame, y, changes, match):
 def test_bad_categorical_features_are_named(net, frame, y, given, match):
     message = error_of(net(categorical_features=given).fit, frame, y)
     assert re.search(match, message)
-
-
-@pytest.mark.parametrize("kind", [list, np.array, partial(np.array, dtype=object)])
-def test_strings_in_an_array_are_named(net, y, kind):
-    message = error_of(net().fit, kind([[1.0, "two"]] * N), y)
-    assert "column 1 of X holds 'two'" in message
-    assert "data frame" in message

@@ -106,7 +106,7 @@ def test_scikit_learn_is_not_imported_where_only_arrays_are_known(path):
 
 @each_module
 def test_a_module_is_loaded_with_the_dependencies_alone(path):
-    dependencies = {"numpy", "scipy", "sklearn", "threadpoolctl"}
+    dependencies = {"joblib", "narwhals", "numpy", "scipy", "sklearn", "threadpoolctl"}
     known = {*sys.stdlib_module_names, *dependencies, "sknet"}
     packages = {name.split(".")[0] for name in imports_of(path, when_loaded=True)}
     assert packages <= known, f"{path.stem} needs {packages - known} to be loaded"

@@ -2,16 +2,16 @@
 Weights of rows and of classes
 ==============================
 
-A sample weight says how often a row counts. In ``TwoLayerClassifier`` this is exact: a
-row of weight 3 gives the same model as three copies of it, and one of weight 0 the same
-as leaving it out. Class weights are sample weights by label.
+A sample weight says how often a row counts. ``TwoLayerClassifier`` takes it exactly. A
+row of weight 3 gives the same model as three copies of it, and a row of weight 0 the
+same model as leaving it out. Class weights multiply the sample weights.
 """
 
 # %%
 # Weight 3 is three copies
 # ------------------------
-# With minibatches, dropout and held-out folds switched on, as they are by default, most
-# implementations keep this promise on average only.
+# This holds with minibatches, dropout and held-out folds, and the order of the rows
+# does not matter either.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -35,10 +35,11 @@ print("largest difference, rows in another order: ", np.abs(weighted - shuffled)
 # %%
 # A rare class
 # ------------
-# One row in twenty is of class 1. Without weights the network gives honest
-# probabilities, and seldom one above one half. ``class_weight="balanced"`` gives both
-# classes the same total weight: it finds more of the rare class, at the price of false
-# alarms and of probabilities that hold for a world in which both are equally frequent.
+# One row in twenty belongs to class 1. Without weights, the probabilities are
+# calibrated and seldom exceed one half. ``class_weight="balanced"`` gives both classes
+# the same total weight. It finds more of the rare class, but it also gives more false
+# alarms, and its probabilities are those of a population in which both classes are
+# equally frequent.
 
 X, y = make_classification(
     4000, 10, n_informative=5, weights=[0.95], class_sep=0.6, random_state=0
@@ -63,9 +64,9 @@ print(f"Class 1 makes up {y_test.mean():.3f} of the rows.")
 # %%
 # Or move the threshold
 # ---------------------
-# Both models rank the rows much alike. Where honest probabilities are needed as well,
-# fit without weights and choose the threshold instead; scikit-learn's
-# ``TunedThresholdClassifierCV`` does it by cross-validation.
+# Both models rank the rows similarly. If you need calibrated probabilities as well, fit
+# without weights and choose a threshold. ``TunedThresholdClassifierCV`` of scikit-learn
+# does so by cross-validation.
 
 _, ax = plt.subplots(layout="constrained")
 thresholds = np.linspace(0.01, 0.99, 99)
@@ -74,7 +75,7 @@ for name, model in {"plain": plain, "balanced": balanced}.items():
     scores = [balanced_accuracy_score(y_test, proba > t) for t in thresholds]
     ax.plot(thresholds, scores, label=name)
 ax.axvline(y_train.mean(), color="gray", linestyle=":", label="share of class 1")
-ax.set(xlabel="Threshold", ylabel="Balanced accuracy", title="Rows held out")
+ax.set(xlabel="Threshold", ylabel="Balanced accuracy", title="Held-out rows")
 _ = ax.legend()
 
 plt.show()

@@ -1,27 +1,26 @@
 """
-How well it ranks, and what it confuses
-=======================================
+scikit-learn's displays
+=======================
 
-``TwoLayerClassifier`` has ``predict_proba`` and ``decision_function``, so that
-scikit-learn's displays take it as they take any classifier. The digits show what is
-confused, a problem of two classes how well rows are ranked.
+``TwoLayerClassifier`` has ``predict_proba`` and ``decision_function``, so all displays
+of scikit-learn accept it. This example draws a confusion matrix, ROC and
+precision-recall curves and decision boundaries.
 """
 
 # %%
-# What is confused
+# Confusion matrix
 # ----------------
-# Rows are the true digits, columns the predicted ones.
+# Rows are the true digits and columns the predicted ones.
 
 import matplotlib.pyplot as plt
-import numpy as np
-from sklearn.datasets import load_digits, make_classification
+from sklearn.datasets import load_digits, make_classification, make_moons
+from sklearn.inspection import DecisionBoundaryDisplay
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (
     ConfusionMatrixDisplay,
     PrecisionRecallDisplay,
     RocCurveDisplay,
     classification_report,
-    confusion_matrix,
 )
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
@@ -40,21 +39,17 @@ _, ax = plt.subplots(figsize=(6, 5.5), layout="constrained")
 ConfusionMatrixDisplay.from_predictions(
     y_test, predicted, cmap="Blues", colorbar=False, ax=ax
 )
-_ = ax.set_title("Digits, rows held out")
+_ = ax.set_title("Digits, held-out rows")
 
 # %%
-# The pair that is confused most often, and the usual report:
+# The usual report:
 
-counts = confusion_matrix(y_test, predicted)
-np.fill_diagonal(counts, 0)
-true, taken_for = np.unravel_index(counts.argmax(), counts.shape)
-print(f"Most often confused: {true} is taken for {taken_for}, {counts.max()} times\n")
 print(classification_report(y_test, predicted))
 
 # %%
-# The rows it is least sure of
-# ----------------------------
-# The probability of the predicted digit says where to look: these are the ten lowest.
+# The least certain rows
+# ----------------------
+# These ten digits have the lowest probability of the predicted class.
 
 proba = clf.predict_proba(X_test)
 unsure = proba.max(axis=1).argsort()[:10]
@@ -65,9 +60,9 @@ for ax, row in zip(axes.flat, unsure, strict=True):
     ax.set_axis_off()
 
 # %%
-# How well two classes are ranked
+# ROC and precision-recall curves
 # -------------------------------
-# Beside a logistic regression, on classes that overlap and that no plane parts well.
+# The classes overlap, and no plane separates them well.
 
 X, y = make_classification(3000, 12, n_informative=6, flip_y=0.05, random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
@@ -81,6 +76,34 @@ for name, model in models.items():
     RocCurveDisplay.from_estimator(model, X_test, y_test, name=name, ax=left)
     PrecisionRecallDisplay.from_estimator(model, X_test, y_test, name=name, ax=right)
 left.set_title("Receiver operating characteristic")
-right.set_title("Precision and recall")
+_ = right.set_title("Precision and recall")
+
+# %%
+# Decision boundaries
+# -------------------
+# The network is uncertain where the colour is pale. On the black line both classes have
+# the probability one half. ``activation="identity"`` gives a linear model if the
+# columns are not split at their means.
+
+X, y = make_moons(400, noise=0.25, random_state=0)
+networks = {
+    "linear": TwoLayerClassifier(activation="identity", n_knots=0, random_state=0),
+    "4 units, one member": TwoLayerClassifier(
+        4, n_estimators=1, dropout=0, max_iter=300, random_state=0
+    ),
+    "default": TwoLayerClassifier(random_state=0),
+}
+_, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained", sharey=True)
+for ax, (name, network) in zip(axes, networks.items(), strict=True):
+    network.fit(X, y)
+    shown = {"response_method": "predict_proba", "grid_resolution": 150, "ax": ax}
+    DecisionBoundaryDisplay.from_estimator(
+        network, X, plot_method="pcolormesh", cmap="RdBu", vmin=0, vmax=1, **shown
+    )
+    DecisionBoundaryDisplay.from_estimator(
+        network, X, plot_method="contour", levels=[0.5], colors="black", **shown
+    )
+    ax.scatter(*X.T, c=y, cmap="RdBu", edgecolor="white", s=20)
+    ax.set_title(name)
 
 plt.show()

@@ -2,18 +2,17 @@
 Text as sparse columns
 ======================
 
-``TfidfVectorizer`` turns texts into a sparse matrix of thousands of columns.
-``TwoLayerClassifier`` takes it as it is: rows are never made dense as a whole, columns
-are divided by their deviation and not centred, and a fit to a sparse matrix is a
-function of its values only, whatever its format.
+``TfidfVectorizer`` turns texts into a sparse matrix with thousands of columns.
+``TwoLayerClassifier`` takes this matrix in any format and never makes it dense as a
+whole. Sparse columns are scaled but not centred.
 """
 
 # %%
 # The texts
 # ---------
-# scikit-learn's own documentation is at hand: each text describes one parameter of an
-# estimator, and its label is the module that the estimator comes from. Some texts are
-# word for word the same in several modules: nothing can tell these apart.
+# The texts come from the documentation of scikit-learn. Each text describes one
+# parameter of an estimator, and its label is the module of the estimator. Some texts
+# occur in several modules, so no classifier can be perfect.
 
 import inspect
 import re
@@ -51,9 +50,9 @@ print(texts[0])
 # %%
 # Three classifiers behind one vectorizer
 # ---------------------------------------
-# Fewer hidden units save time here: each of them has a weight for every word. With
-# that many columns, ``input_dropout`` keeps the network from leaning on single words.
-# On a few hundred texts linear models are hard to beat and fast: try them first.
+# Each hidden unit has a weight for every word, so a small number of units saves time.
+# ``input_dropout`` keeps the network from relying on single words. Linear models are
+# fast and hard to beat on a few hundred texts, so try them first.
 
 train, test, y_train, y_test = train_test_split(
     texts, labels, test_size=0.4, stratify=labels, random_state=0
@@ -107,6 +106,6 @@ ConfusionMatrixDisplay.from_estimator(
     xticks_rotation=25,
     ax=ax,
 )
-_ = ax.set_title("Share of each module's texts, held out")
+_ = ax.set_title("Share of each module's texts, held-out texts")
 
 plt.show()

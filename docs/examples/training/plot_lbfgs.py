@@ -3,16 +3,15 @@ L-BFGS on small data
 ====================
 
 ``solver="lbfgs"`` minimizes the penalized loss on all rows at once, with SciPy's
-L-BFGS-B. There is no learning rate to choose, and it ends when the gradient is small:
-for some hundred rows, for exact optima, and to compare with theory.
+L-BFGS-B. It has no learning rate and ends when the gradient is small. It suits a few
+hundred rows, exact optima and comparisons with theory.
 """
 
 # %%
 # Two solvers, three tables
 # -------------------------
-# In five folds, both at their defaults otherwise. L-BFGS has no dropout, so that the
-# weight decay ``alpha`` and the held-out folds alone keep it from following single
-# rows; the third line gives it more of the decay.
+# L-BFGS has no dropout, so only the weight decay ``alpha`` and early stopping
+# regularize it. The third line of each table has more weight decay.
 
 import time
 
@@ -31,7 +30,7 @@ tables = {
     "breast cancer": load_breast_cancer(return_X_y=True),
 }
 networks = {
-    "adam": TwoLayerClassifier(random_state=0),
+    "adam": TwoLayerClassifier(blend=False, random_state=0),
     "lbfgs": TwoLayerClassifier(solver="lbfgs", random_state=0),
     "lbfgs, alpha=0.1": TwoLayerClassifier(solver="lbfgs", alpha=0.1, random_state=0),
 }
@@ -43,11 +42,10 @@ for table, (X, y) in tables.items():
         print(f"{table:<14} {name:<17} {loss:8.3f} {time.perf_counter() - start:8.1f}")
 
 # %%
-# An optimum that is known
-# ------------------------
-# With the activation "identity" the network is a linear model written with two
-# matrices. Without a penalty its optimum is that of a logistic regression, and L-BFGS
-# finds it. On irises of two overlapping kinds:
+# A known optimum
+# ---------------
+# With ``activation="identity"``, unscaled inputs and no penalty, the network is a
+# logistic regression written with two matrices, and L-BFGS finds the same optimum.
 
 X, y = load_iris(return_X_y=True)
 X, y = StandardScaler().fit_transform(X[y > 0]), y[y > 0]
@@ -57,8 +55,7 @@ linear = TwoLayerClassifier(
     solver="lbfgs",
     activation="identity",
     alpha=0,
-    split_inputs=False,
-    squash=None,
+    standardize=False,
     max_iter=1000,
     tol=1e-7,
     random_state=0,
@@ -69,14 +66,11 @@ print(f"Largest difference of the probabilities: {difference:.1e}")
 print(f"Stopped after {linear.n_iter_} iterations: {linear.stop_reason_}")
 
 # %%
-# The course of both
-# ------------------
-# One network each, trained on all rows of the wine data without a hold-out. An
-# iteration of L-BFGS sees every row once, or more often if its line search needs it;
-# an epoch of Adam makes several steps, at a learning rate that rises and falls. The
-# curves show the loss without the penalty. L-BFGS minimizes the sum of both, and so
-# it comes to rest where less loss would cost more penalty; Adam's decay of the
-# weights pulls less here.
+# Loss curves of both solvers
+# ---------------------------
+# Each solver trains one network on all rows of the wine data. The curves show the loss
+# without the penalty. L-BFGS minimizes the sum of loss and penalty, so its loss levels
+# off where a lower loss would cost more penalty.
 
 X, y = load_wine(return_X_y=True)
 _, ax = plt.subplots(layout="constrained")

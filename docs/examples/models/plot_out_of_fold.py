@@ -2,22 +2,21 @@
 Out-of-fold probabilities from one fit
 ======================================
 
-Each member leaves out one fold of the rows, so that after a single fit every row has a
-prediction by a network that never saw it. ``store_oof_proba=True`` keeps them. They
-serve where ``cross_val_predict`` would otherwise be called: to estimate an error, to
-choose a threshold, to find rows with wrong labels.
+Each member leaves out one fold of the rows. After a single fit, every row therefore has
+a prediction from a network that did not train on it, and ``store_oof_proba=True`` keeps
+these predictions. Use them instead of ``cross_val_predict`` to estimate the loss, to
+choose a threshold or to find wrong labels.
 """
 
 # %%
-# One fit in place of a cross-validation
-# --------------------------------------
-# ``cross_val_predict`` fits all members anew for each fold, and predicts with their
-# mean. ``oof_proba_`` comes with the fit, and each row's prediction is that of one
+# One fit instead of a cross-validation
+# -------------------------------------
+# ``cross_val_predict`` fits all members again for each fold and predicts with their
+# mean. ``oof_proba_`` comes with the fit, and the prediction of each row is that of one
 # member.
 #
-# The folds of the network are stratified and otherwise drawn at random. Where rows
-# belong together, as the digits of one writer do, a row's relatives may be trained on:
-# then both estimates are too good, and a cross-validation by group is the honest one.
+# The folds are random within the classes. If rows belong together, such as the digits
+# of one writer, pass ``groups`` to ``fit``.
 
 import time
 
@@ -30,7 +29,9 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sknet import TwoLayerClassifier
 
 X, y = load_digits(return_X_y=True)
-clf = TwoLayerClassifier(n_estimators=5, store_oof_proba=True, random_state=0)
+clf = TwoLayerClassifier(
+    n_estimators=5, blend=False, store_oof_proba=True, random_state=0
+)
 
 start = time.perf_counter()
 clf.fit(X, y)
@@ -51,13 +52,13 @@ for name, proba, seconds in [
     print(f"{name:<18} {accuracy:8.3f} {log_loss(y, proba):9.3f} {seconds:8.1f}")
 
 # %%
-# The last line shows why this is needed: on the rows that it was trained on, the model
-# looks better than it is.
+# The last line shows why out-of-fold predictions are needed. On its training rows, the
+# model looks better than it is.
 #
 # Finding wrong labels
 # --------------------
-# Thirty labels are changed on purpose. Rows whose given label has the lowest
-# out-of-fold probability are looked at first.
+# Thirty labels are changed on purpose. The rows are sorted by the out-of-fold
+# probability of their given label.
 
 rng = np.random.default_rng(0)
 wrong = rng.choice(len(y), size=30, replace=False)
@@ -68,8 +69,8 @@ clf.fit(X, y_given)
 of_given_label = clf.oof_proba_[np.arange(len(y)), y_given]
 suspects = of_given_label.argsort()
 found = np.isin(suspects, wrong).cumsum()
-print(f"Of the first 30 rows, {found[29]} have a wrong label;")
-print(f"of the first 60 rows, {found[59]}.")
+print(f"Of the first 30 rows, {found[29]} have a wrong label.")
+print(f"Of the first 60 rows, {found[59]}.")
 
 _, axes = plt.subplots(2, 6, figsize=(10, 4), layout="constrained")
 for ax, row in zip(axes.flat, suspects, strict=False):

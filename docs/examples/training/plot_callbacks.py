@@ -1,19 +1,19 @@
 """
-Callbacks: watch and stop a fit
-===============================
+Callbacks
+=========
 
-scikit-learn 1.9 has callbacks: objects that a fit tells of each of its steps. For
-``TwoLayerClassifier`` a step is an epoch. scikit-learn brings a progress bar and a
-monitor of scores; one of your own is a class with four methods. (On older releases of
-scikit-learn ``set_callbacks`` does not exist.)
+Callbacks of scikit-learn 1.9 or newer watch a fit and can stop it.
+``TwoLayerClassifier`` calls them after each epoch. scikit-learn has a progress bar and
+a monitor of scores, and you can write a callback of your own as a class with four
+methods.
 """
 
 # %%
 # A monitor of scores
 # -------------------
-# ``ScoringMonitor`` scores the training rows after each epoch, with any of
-# scikit-learn's scorers. What it sees is the model that ``fit`` would return if it
-# ended there, with the best epoch so far: its curve is flat while no epoch is better.
+# ``ScoringMonitor`` scores the training rows after each epoch with a scorer of
+# scikit-learn. It scores the model of the best epoch so far, so its curve is flat while
+# no epoch is better.
 
 import time
 
@@ -30,7 +30,7 @@ X, y = load_breast_cancer(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
 
 monitor = ScoringMonitor(scoring=["accuracy", "neg_log_loss"])
-clf = TwoLayerClassifier(random_state=0)
+clf = TwoLayerClassifier(blend=False, random_state=0)
 clf.set_callbacks(monitor)
 clf.fit(X_train, y_train)
 
@@ -41,17 +41,17 @@ log[["task_id", "accuracy", "neg_log_loss"]].tail()
 # %%
 
 _, ax = plt.subplots(layout="constrained")
-ax.plot(log["task_id"] + 1, -log["neg_log_loss"], label="by the members' mean")
+ax.plot(log["task_id"] + 1, -log["neg_log_loss"], label="mean of the members")
 ax.plot(range(1, clf.n_iter_ + 1), clf.loss_curve_, label="loss_curve_, with dropout")
 ax.set(xlabel="Epoch", ylabel="Log-loss, training rows")
 ax.xaxis.get_major_locator().set_params(integer=True)
 _ = ax.legend()
 
 # %%
-# One of your own: a limit of time
-# --------------------------------
-# ``on_fit_task_end`` is called after each epoch and at the end of the whole fit. If it
-# returns True, training stops there; the best epoch so far is kept, as always.
+# A time limit
+# ------------
+# ``on_fit_task_end`` is called after each epoch and at the end of the fit. If it
+# returns True, training stops and the best epoch so far is kept.
 
 
 class TimeLimit:
@@ -61,21 +61,23 @@ class TimeLimit:
         self.seconds = seconds
 
     def setup(self, estimator, context):
-        """Start the clock: a fit begins."""
+        """Start the clock."""
         self.end = time.perf_counter() + self.seconds
 
     def on_fit_task_begin(self, estimator, context):
-        """Nothing is done before an epoch."""
+        """Do nothing before an epoch."""
 
     def on_fit_task_end(self, estimator, context):
-        """Ask to stop when the time is over."""
+        """Stop when the time is over."""
         return time.perf_counter() > self.end
 
     def teardown(self, estimator, context):
-        """Nothing is left to tidy up."""
+        """Do nothing at the end."""
 
 
-patient = TwoLayerClassifier(max_iter=100_000, n_iter_no_change=100_000, random_state=0)
+patient = TwoLayerClassifier(
+    max_iter=100_000, n_iter_no_change=100_000, blend=False, random_state=0
+)
 patient.set_callbacks(TimeLimit(1.0))
 start = time.perf_counter()
 patient.fit(X_train, y_train)
@@ -86,13 +88,11 @@ print(f"accuracy on new rows: {patient.score(X_test, y_test):.3f}")
 # %%
 # In a pipeline and in a grid search
 # ----------------------------------
-# A callback that is set on the network stays with it, wherever the network is put. A
-# ``ProgressBar`` alone belongs on the outermost estimator, as shown below. The
-# monitor here follows each fit of the search: one for each candidate and fold, and one
-# for the final fit.
+# A callback of the network stays with it inside other estimators. This monitor follows
+# all fits of a search. Set a ``ProgressBar`` on the outermost estimator instead.
 
 monitor = ScoringMonitor(scoring="neg_log_loss")
-network = TwoLayerClassifier(random_state=0, max_iter=20)
+network = TwoLayerClassifier(max_iter=20, blend=False, random_state=0)
 network.set_callbacks(monitor)
 search = GridSearchCV(
     make_pipeline(PowerTransformer(), network),
@@ -114,10 +114,9 @@ print("Chosen:", search.best_params_)
 # %%
 # A progress bar
 # --------------
-# ``ProgressBar`` needs the package rich and writes to the terminal while a fit runs. It
-# is set on the outermost estimator and shows all that happens inside.
+# ``ProgressBar`` needs the package rich and writes to the terminal during the fit.
 
-clf = TwoLayerClassifier(random_state=0)
+clf = TwoLayerClassifier(blend=False, random_state=0)
 clf.set_callbacks(ProgressBar())
 clf.fit(X_train, y_train)
 print(f"Done: {clf.n_iter_} of {clf.max_iter} epochs, {clf.stop_reason_}")

@@ -1,0 +1,256 @@
+"""Check the built site: its links, and in Chromium what a reader does.
+
+Build it first (see CONTRIBUTING.md), then run ``python docs/check_site.py``. It prints
+what is wrong and exits with 1, or with 0 if all is well. Pictures of the main pages are
+left in ``docs/_build/screenshots``, to be looked at. Without Chromium, or without
+playwright, only the links are checked, and a note says so.
+"""
+
+import functools
+import http.server
+import os
+import shutil
+import sys
+import threading
+from contextlib import contextmanager
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+SITE = Path(__file__).resolve().parent / "_build" / "html"
+SCREENSHOTS = SITE.parent / "screenshots"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+MAIN_PAGES = [
+    "index.html",
+    "guide/index.html",
+    "guide/settings.html",
+    "guide/maths.html",
+    "auto_examples/index.html",
+    "auto_examples/plot_calibration.html",
+    "auto_examples/plot_grid_search.html",
+    "api.html",
+    "api/sknet.TwoLayerClassifier.html",
+    "from_mlpclassifier.html",
+    "quality.html",
+    "changelog.html",
+]
+
+
+# --- links, without a browser
+
+
+class Page(HTMLParser):
+    """What a page links to and loads, and the places that others can link to."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.loads, self.ids = [], [], set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        """Note the links and names of one element."""
+        attributes = dict(attributes)
+        self.ids.update(filter(None, (attributes.get("id"), attributes.get("name"))))
+        if tag == "a" and attributes.get("href"):
+            self.links.append(attributes["href"])
+        elif tag == "link" and "stylesheet" in attributes.get("rel", ""):
+            self.loads.append(attributes["href"])
+        elif tag in ("img", "script") and attributes.get("src"):
+            self.loads.append(attributes["src"])
+
+
+def target(page, link):
+    """File and place on it that a link of a page leads to; None outside the site."""
+    parts = urlsplit(link)
+    if parts.scheme or parts.netloc:
+        return None
+    path = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+    place = parts.fragment.partition(":~:")[0]  # what follows quotes the page's text
+    return (path / "index.html" if path.is_dir() else path), unquote(place)
+
+
+def faults_of_links():
+    """Main pages that are missing, broken links, and what is loaded from elsewhere."""
+    # those of _static are parts of the theme, and the others have been written anew
+    files = [path for path in SITE.rglob("*.html") if "_static" not in path.parts]
+    pages = {path: Page(path) for path in files}
+    for name in MAIN_PAGES:
+        if SITE / name not in pages:
+            yield f"{name} is missing"
+    n_links = 0
+    for page, content in pages.items():
+        name = page.relative_to(SITE)
+        for link in content.links + content.loads:
+            found = target(page, link)
+            if found is None:
+                continue
+            n_links += 1
+            path, place = found
+            known = pages[path].ids if path in pages else {place}
+            if not path.is_file() or (place and place not in known):
+                yield f"{name}: the link {link} leads nowhere"
+        for load in content.loads:
+            if urlsplit(load).netloc:
+                yield f"{name} needs the network for {load}"
+    if n_links < 1000:
+        yield f"only {n_links} links were found"
+
+
+# --- in a browser
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A server that writes no line for each request."""
+
+    def log_message(self, *args):
+        """Say nothing."""
+
+
+@contextmanager
+def served():
+    """The address of the site, served from this process."""
+    handler = functools.partial(Quiet, directory=SITE)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def opened(browser):
+    """A tab, and the list of errors of its scripts and of what it loads."""
+    context, errors = browser.new_context(viewport={"width": 1280, "height": 900}), []
+    tab = context.new_page()
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    # the search fetches what it found, and leaving for a result stops what is underway
+    tab.on(
+        "requestfailed",
+        lambda request: (
+            request.failure == "net::ERR_ABORTED" or errors.append(request.url)
+        ),
+    )
+    tab.on("response", lambda response: response.ok or errors.append(response.url))
+    try:
+        yield tab, errors
+    finally:
+        context.close()
+
+
+def photograph(tab, name, *, whole=False):
+    """Leave a picture of the page."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    tab.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=whole)
+
+
+def heading(tab):
+    """The text of the only first-level heading."""
+    tab.wait_for_load_state()
+    return tab.locator("h1").inner_text()
+
+
+def check_main_pages(tab, address):
+    """Each main page opens, has one heading and fits into a window of either width."""
+    for width in (1280, 400):
+        tab.set_viewport_size({"width": width, "height": 900})
+        for page in MAIN_PAGES:
+            tab.goto(address + page)
+            assert tab.locator("h1").count() == 1, f"{page} should have one heading"
+            name = page.removesuffix(".html").replace("/", "-")
+            photograph(tab, f"{name}-{width}", whole=width == 1280)
+            overflow = "document.documentElement.scrollWidth - window.innerWidth"
+            assert tab.evaluate(overflow) <= 0, f"{page} is wider than {width} pixels"
+
+
+def check_front_page(tab, address):
+    """The front page leads to the main pages."""
+    for text in ("User guide", "Examples", "API"):
+        tab.goto(address)
+        links = tab.locator("header").get_by_role("link", name=text, exact=True)
+        links.first.click()
+        assert heading(tab).startswith(text)
+    tab.goto(address)
+    tab.locator(".sd-card", has_text="Coming from elsewhere").click()
+    assert heading(tab).startswith("From MLPClassifier")
+
+
+def check_search(tab, address):
+    """The search finds a setting and a page of the guide."""
+    tab.goto(address)
+    tab.locator(".search-button__button").first.click()
+    field = tab.locator(
+        "dialog input[type=search], .search-button__search-container input"
+    )
+    field.first.fill("store_oof_proba")
+    field.first.press("Enter")
+    tab.wait_for_selector("ul.search li a")
+    found = tab.locator("ul.search li a").all_inner_texts()
+    assert any("TwoLayerClassifier" in text or "fold" in text for text in found)
+    photograph(tab, "search")
+    tab.goto(address + "search.html?q=imbalanced")
+    tab.wait_for_selector("ul.search li a")
+    tab.get_by_role("link", name="Imbalanced data").first.click()
+    assert heading(tab).startswith("Imbalanced data")
+
+
+def check_formulas(tab, address):
+    """Formulas are drawn: a fraction is higher than a line of text."""
+    tab.goto(address + "guide/maths.html")
+    formulas = tab.locator("math[display=block]")
+    assert formulas.count() > 10, "the page of formulas has few of them"
+    box = formulas.first.locator("mfrac").bounding_box()
+    size = "p => parseFloat(getComputedStyle(p).fontSize)"
+    assert box["height"] > 1.5 * tab.locator("article p").first.evaluate(size)
+
+
+def check_dark(tab, address):
+    """The site follows the reader's wish for a dark page."""
+    tab.emulate_media(color_scheme="dark")
+    tab.goto(address + "auto_examples/plot_grid_search.html")
+    assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
+    photograph(tab, "dark")
+
+
+CHECKS = [check_main_pages, check_front_page, check_search, check_formulas, check_dark]
+
+
+def faults_in_a_browser():
+    """What goes wrong in Chromium."""
+    chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
+    try:
+        from playwright.sync_api import Error, sync_playwright
+    except ImportError:
+        chromium = None
+    if chromium is None:
+        print("Note: no Chromium or no playwright, so nothing is tried in a browser.")
+        return
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    options = {"args": ["--no-sandbox"] if root else []}
+    with sync_playwright() as started, served() as address:
+        browser = started.chromium.launch(executable_path=chromium, **options)
+        for check in CHECKS:
+            with opened(browser) as (tab, errors):
+                try:
+                    check(tab, address)
+                except (AssertionError, Error) as error:
+                    errors.append(str(error) or "it is not so")
+            yield from (f"{check.__doc__} But: {error}" for error in errors)
+        browser.close()
+
+
+def main():
+    """Print all faults; the exit status."""
+    if not (SITE / "index.html").is_file():
+        print(f"There is no site in {SITE}: build it first.")
+        return 1
+    faults = [*faults_of_links(), *faults_in_a_browser()]
+    print(*faults, sep="\n", end="\n" if faults else "")
+    print(f"The site has {len(faults)} faults." if faults else "The site is well.")
+    return int(bool(faults))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
