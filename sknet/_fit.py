@@ -160,16 +160,18 @@ def _train(plans, task):
         return trainings
     interrupted, interruption = Event(), None
     with ThreadPoolExecutor(threads) as pool:
-        futures = [
-            pool.submit(_train_stochastic, plan, task, interrupted.is_set)
-            for plan in plans
-        ]
+        futures = []
         try:
+            for plan in plans:
+                stop = interrupted.is_set
+                futures.append(pool.submit(_train_stochastic, plan, task, stop))
             while wait(futures, timeout=0.1).not_done:  # or Windows hears no Ctrl-C
                 pass
         except KeyboardInterrupt as error:
             interrupted.set()
             interruption = error
+            if not futures:
+                raise
         trainings = [future.result() for future in futures]
     trainings[-1] = trainings[-1]._replace(interruption=interruption)
     return trainings

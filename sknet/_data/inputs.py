@@ -97,7 +97,7 @@ class Inputs:
         # what partial_fit continues with
         self._weight, self._moments, self._fence = 0.0, None, None
         self._two_valued, self._distance = self.constant, np.zeros(len(numeric))
-        self._n_rows, self._unit, self._stored = 0, 1.0, 0.0
+        self._n_rows, self._unit, self._stored = 0, 1.0, np.zeros(len(numeric))
         self._low = np.full(len(numeric), np.inf)
         self._high = np.full(len(numeric), -np.inf)
 
@@ -269,7 +269,8 @@ class Inputs:
                 smallest, largest = np.fmin.reduce(block), np.fmax.reduce(block)
             else:
                 smallest, largest = min_max_axis(block, axis=0, ignore_nan=True)
-                self._stored += float(weight[part] @ np.diff(block.indptr))
+                entries = np.repeat(weight[part], np.diff(block.indptr))
+                self._stored += np.bincount(block.indices, entries, len(self._low))
             self._low = np.fmin(self._low, smallest)
             self._high = np.fmax(self._high, largest)
             scaler.partial_fit(block, sample_weight=weight[part])
@@ -285,8 +286,8 @@ class Inputs:
         standard deviation of a rare level is small, and dividing by it would make a
         level louder the rarer it is. The variance of a column in [low, high] with this
         mean is largest if it has two values (Bhatia and Davis 2000). A column without a
-        value is constant. All columns of sparse X have one scale, which makes the mean
-        square of a stored entry 1. Rare words must not be as loud as common ones.
+        value is constant. Sparse columns are divided by the root mean square of their
+        stored values, so that rare words are not louder than common ones.
         """
         low, high = self._low, self._high
         empty = low > high
@@ -302,9 +303,9 @@ class Inputs:
         scale = np.maximum(scale, self._distance)
         self.scale = np.where(self.constant | ~(scale > 0), 1.0, scale)
         if not self.centred:
-            stored = self._stored / self._weight  # entries of a row
-            square = float((variance + mean**2).sum()) / stored if stored else 0.0
-            self.scale = np.full_like(scale, square**0.5 if square > 0 else 1.0)
+            share = np.maximum(self._stored / self._weight, 1e-300)
+            scale = np.sqrt((variance + mean**2) / share)
+            self.scale = np.where(scale > 0, scale, 1.0)
         self._two_valued = two_valued
 
     @property
