@@ -52,6 +52,14 @@ def net(small_net):
     return lambda **settings: small_net(**(defaults | settings))
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_interrupts():
+    """Also where a shell that runs the tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press_ctrl_c():
     """The main thread is interrupted, whichever thread calls."""
     if threading.current_thread() is threading.main_thread():
