@@ -300,6 +300,8 @@ def _check_groups(groups, weight):
     ValueError
         If a group is missing.
     """
+    if isinstance(groups, (list, tuple)):  # NumPy would make strings of a mix
+        groups = np.array(groups, dtype=object)
     groups = np.asarray(groups)
     if groups.ndim != 1:
         raise ValueError(
@@ -432,7 +434,7 @@ def _warn_about_scales(X):
     if sp.issparse(X) or X.dtype.kind not in "iuf" or X.shape[1] < 2:
         return
     some = X[:: max(1, X.shape[0] // ROWS_TO_COMPARE)].astype(np.float64)
-    sizes = np.abs(some).max(axis=0)
+    sizes = np.fmax.reduce(np.abs(some))
     typical = np.median(sizes[sizes > 0]) if sizes.any() else 0.0
     worst = np.flatnonzero(sizes > 1e3 * max(typical, 1.0))
     if len(worst):

@@ -91,8 +91,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     learning_rate_init : float, default=0.01
         The highest learning rate. Decrease it if the loss is not finite.
     max_iter : int or 'auto', default='auto'
-        Most epochs, or iterations of L-BFGS. 'auto' takes 80 for up to 10,000 distinct
-        rows, and fewer for more, down to 4.
+        Maximum number of epochs, or of iterations of L-BFGS. 'auto' takes 80 for up to
+        10,000 distinct rows, and fewer for more, down to 4.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the initial weights, the folds, the shuffling and the dropout. Pass an
         int for the same model at each call.
@@ -144,8 +144,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         than 40 levels enters as an out-of-fold statistic of the labels.
     blend : bool or 'auto', default='auto'
         Whether to blend four variants of the network. 'auto' does so from 100 distinct
-        rows on, where there are folds and `dropout` and `n_knots` are 'auto'. False is
-        up to four times as fast.
+        rows on, if `dropout` and `n_knots` are 'auto'. It takes dense X, folds,
+        `standardize`, no `warm_start` and another solver than 'lbfgs'. False is faster.
     n_jobs : int or None, default=None
         Threads for the variants of a blend and for the prediction of many rows. -1
         takes all cores. The result does not depend on it.
@@ -523,7 +523,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return self._blend.models[0].network.loss.decision(log_proba)
 
     def member_proba(self, X):
-        """Probability of each class by each member; `predict_proba` is their mean.
+        """Probability of each class by each member of each variant.
 
         Parameters
         ----------
@@ -531,8 +531,10 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        p : ndarray of shape (n_estimators_, n_samples, n_classes)
-            Their spread tells where the members disagree.
+        p : ndarray of shape (n_members, n_samples, n_classes)
+            The members of one variant after the other. Their spread tells where they
+            disagree. `predict_proba` is the mean over each variant's members, weighted
+            by `blend_weights_`.
         """
         return self._predict(X, member_proba).transpose(1, 0, 2)
 

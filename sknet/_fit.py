@@ -136,7 +136,7 @@ def _blas_threads(plans):
 def _train(plans, task):
     """Train the variants, side by side if there are threads for them.
 
-    After a Ctrl-C, the variants that have an epoch to show for.
+    After a Ctrl-C, the variants that have completed an epoch.
     """
     settings, trainings = plans[0].settings, []
     if settings.solver == "lbfgs":

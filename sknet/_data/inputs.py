@@ -294,7 +294,7 @@ class Inputs:
         self.constant = (low == high) | empty
         mean = np.where(empty, 0.0, np.where(self.constant, low, mean))
         largest = (high - mean) * (mean - low)
-        two_valued = np.isclose(variance, largest) | self.constant
+        two_valued = np.isclose(variance, largest, atol=0) | self.constant
         self.mean = mean if self.centred else np.zeros_like(mean)
         # a third value late in a stream must not make the inputs of the others jump
         if self._n_rows >= ROWS_THAT_COUNT:
