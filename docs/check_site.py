@@ -169,6 +169,9 @@ def check_front_page(tab, address):
         links = tab.locator("header").get_by_role("link", name=text, exact=True)
         links.first.click()
         assert heading(tab).startswith(text)
+    tab.goto(address)
+    tab.locator(".sd-card", has_text="Coming from elsewhere").click()
+    assert heading(tab).startswith("From MLPClassifier")
 
 
 def check_search(tab, address):
@@ -184,6 +187,10 @@ def check_search(tab, address):
     found = tab.locator("ul.search li a").all_inner_texts()
     assert any("TwoLayerClassifier" in text or "fold" in text for text in found)
     photograph(tab, "search")
+    tab.goto(address + "search.html?q=threshold")
+    tab.wait_for_selector("ul.search li a")
+    tab.get_by_role("link", name="Calibration and thresholds").first.click()
+    assert heading(tab).startswith("Calibration and thresholds")
 
 
 def check_formulas(tab, address):
