@@ -9,12 +9,13 @@ import math
 import sys
 import warnings
 from collections.abc import Mapping
-from numbers import Real
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn import get_config
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -25,6 +26,41 @@ from sklearn.utils.validation import (
 )
 
 from sknet._data.table import Table, is_frame
+from sknet._network.activations import ACTIVATIONS
+
+AUTO = StrOptions({"auto"})
+AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
+NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+SHARE = Interval(Real, 0, 1, closed="left")
+PARAMETER_CONSTRAINTS = {
+    "hidden_layer_size": [AUTO, AT_LEAST_ONE],
+    "n_estimators": [AUTO, AT_LEAST_ONE],
+    "activation": [StrOptions(set(ACTIVATIONS))],
+    "dropout": [AUTO, SHARE],
+    "input_dropout": [SHARE],
+    "blend": [AUTO, "boolean"],
+    "solver": [StrOptions({"adam", "sgd", "lbfgs"})],
+    "alpha": [NOT_NEGATIVE],
+    "batch_size": [AUTO, AT_LEAST_ONE],
+    "learning_rate": [StrOptions({"cosine", "constant"})],
+    "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+    "max_iter": [AUTO, AT_LEAST_ONE],
+    "tol": [NOT_NEGATIVE],
+    "n_iter_no_change": [AT_LEAST_ONE, Options(Real, {np.inf})],
+    "momentum": [SHARE],
+    "class_weight": [dict, StrOptions({"balanced"}), None],
+    "warm_start": ["boolean"],
+    "dtype": [StrOptions({"float32", "float64"})],
+    "early_stopping": [AUTO, "boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "store_oof_proba": ["boolean"],
+    "standardize": ["boolean"],
+    "n_knots": [AUTO, Interval(Integral, 0, 255, closed="both")],
+    "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
+    "random_state": ["random_state", np.random.Generator],
+    "n_jobs": [AT_LEAST_ONE, Interval(Integral, None, -1, closed="right"), None],
+    "verbose": ["verbose"],
+}
 
 PLAIN_DTYPES = "fd?bBhHiIlLqQ"  # float32, float64, bool and all integers
 MISSING_TYPES = {"NoneType", "NAType", "NaTType"}

@@ -1,22 +1,16 @@
-"""TwoLayerClassifier: settings, fit, partial_fit and the predictions.
+"""TwoLayerClassifier: settings, fit, partial_fit and predictions.
 
 Input is checked in ``_checks`` and a fit is carried out in ``_fit``. This module holds
 the scikit-learn contract and the documentation of every setting.
 """
 
 import warnings
-from contextlib import contextmanager
 from functools import partial
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.utils._param_validation import (
-    Interval,
-    InvalidParameterError,
-    Options,
-    StrOptions,
-)
+from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -26,16 +20,15 @@ from sknet._blend import Blend, log_mean_proba, mean_proba, member_proba, most_p
 from sknet._callbacks import CallbackSupportMixin, Task
 from sknet._data.table import Table
 from sknet._fit import fit
-from sknet._network.activations import ACTIVATIONS
 from sknet._plan import State
 
-LAYOUT = 3  # of what is saved; a change of its meaning needs another number
+LAYOUT = 3  # of saved models; increase it when the meaning of an attribute changes
 
 
 class SknetVersionWarning(UserWarning):
     """A model is loaded by another version of sknet than the one that saved it."""
 
-    __module__ = "sknet"  # where users find it
+    __module__ = "sknet"  # the public name
 
 
 def _trains_in_batches(estimator):
@@ -58,54 +51,69 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     .. math:: p(y \mid x) = \operatorname{softmax}(a(z W_1 + b_1) W_2 + b_2)
 
     from the scaled columns z, with a single sigmoid output for two classes. On all but
-    small data, four variants of the network are trained, which differ in how columns of
-    numbers enter and in dropout, and blended with weights that suit the rows they did
-    not train on. A fit depends on the weighted data only: weight 3 equals three copies
-    of a row, weight 0 equals its absence, and the order of the rows does not matter.
+    small data, four variants of the network are trained, which differ in dropout and in
+    the encoding of numeric columns. Their probabilities are blended with weights that
+    minimize the out-of-fold log-loss. A fit depends on the weighted data only: weight 3
+    equals three copies of a row, weight 0 equals its absence, and the order of the rows
+    does not matter.
 
     Parameters
     ----------
     hidden_layer_size : int or 'auto', default='auto'
         Hidden units of each member. 'auto' takes 48 for up to 5,000 distinct rows and
-        128 for more, and fewer where tens of thousands of columns need the memory.
+        128 for more, and fewer for tens of thousands of columns.
     n_estimators : int or 'auto', default='auto'
-        Members. More of them average away more variance. 'auto' takes 12 for up to
-        5,000 distinct rows and 4 for more.
+        Number of members. More members average away more variance. 'auto' takes 12 for
+        up to 5,000 distinct rows and 4 for more.
     activation : {'relu', 'tanh', 'logistic', 'identity'}, default='relu'
         Activation of the hidden units.
+    dropout : float or 'auto', default='auto'
+        Share of hidden units switched off at each training step [3]_. 'auto' takes 0.5
+        for up to 5,000 distinct rows and 0.35 for more, and 0.1 in the other variants
+        of a blend.
+    input_dropout : float, default=0.0
+        Share of inputs switched off at each training step.
+    blend : bool or 'auto', default='auto'
+        Whether to blend four variants of the network. 'auto' does so from 100 distinct
+        rows on, if `dropout` and `n_knots` are 'auto'. A blend needs dense X, folds,
+        `standardize`, `solver` other than 'lbfgs', and no `warm_start`.
     solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
         Adam with decoupled weight decay [1]_ [2]_, gradient descent with Nesterov's
         momentum, or SciPy's L-BFGS-B on all rows at once, which suits small data and
         ignores the batch, learning rate, momentum and dropout settings.
     alpha : float, default=0.01
-        Weight decay: an L2 penalty ``alpha / 2`` times the sum of squared weights, or a
-        decay of ``learning_rate * alpha`` at each step of 'adam'. Increase it against
-        overfitting.
+        Weight decay: an L2 penalty of ``alpha / 2`` times the sum of squared weights,
+        or a decay of ``learning_rate * alpha`` at each step of 'adam'. Increase it
+        against overfitting.
     batch_size : int or 'auto', default='auto'
         Rows per step. 'auto' takes a twentieth of the distinct rows, but between 32 and
         256.
     learning_rate : {'cosine', 'constant'}, default='cosine'
         Schedule. 'cosine' rises for a tenth of the steps and falls to zero at
-        `max_iter`, or within half as many epochs as the best one took, once
-        `n_iter_no_change` epochs brought no improvement.
+        `max_iter`. After `n_iter_no_change` epochs without improvement it falls to zero
+        in half as many epochs as the best one took.
     learning_rate_init : float, default=0.01
         The highest learning rate. Decrease it if the loss is not finite.
     max_iter : int or 'auto', default='auto'
         Maximum number of epochs, or of iterations of L-BFGS. 'auto' takes 80 for up to
-        10,000 distinct rows, and fewer for more, down to 4.
-    random_state : int, RandomState, Generator or None, default=None
-        Seed of the initial weights, the folds, the shuffling and the dropout. Pass an
-        int for the same model at each call.
+        10,000 distinct rows, and fewer for more, down to 3.
     tol : float, default=1e-4
         Smallest decrease of the loss that counts as an improvement. For L-BFGS, the
         largest entry of the gradient at which it has converged.
-    verbose : int or bool, default=0
-        Write a line every so many epochs, to the logger ``sknet`` or to stdout.
+    n_iter_no_change : int or inf, default=8
+        Epochs without an improvement that end training, three times as many at its
+        start. Without early stopping, it only ends training at a constant rate.
+    momentum : float, default=0.9
+        Nesterov's momentum of 'sgd'. 0 is plain gradient descent.
+    class_weight : dict, 'balanced' or None, default=None
+        Factors ``{label: weight}`` for the sample weights. 'balanced' gives all classes
+        the same total weight.
     warm_start : bool, default=False
         Continue the previous fit for up to `max_iter` more epochs, with its weights,
         scaling and seed. Settings that the weights depend on must not change.
-    momentum : float, default=0.9
-        Nesterov's momentum of 'sgd'. 0 is plain gradient descent.
+    dtype : {'float32', 'float64'}, default='float32'
+        Precision of training. L-BFGS always uses float64. Predictions have the
+        precision of the X given to `fit`.
     early_stopping : bool or 'auto', default='auto'
         Stop when the log-loss of rows that were left out of training does not improve,
         and keep the best epoch. Each of several members leaves out a fold, and one
@@ -114,86 +122,62 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Share of each class that one member leaves out.
     store_oof_proba : bool, default=False
         Whether to keep the out-of-fold probabilities `oof_proba_`.
-    n_iter_no_change : int or inf, default=8
-        Epochs without an improvement that end training, three times as many at its
-        start. Without early stopping, only a constant learning rate is ended by it.
-    dropout : float or 'auto', default='auto'
-        Share of hidden units switched off at each training step [3]_. 'auto' takes 0.5
-        for up to 5,000 distinct rows and 0.35 for more, and 0.1 in the other variants
-        of a blend.
-    input_dropout : float, default=0.0
-        Share of inputs switched off at each training step.
     standardize : bool, default=True
-        Subtract each column's mean and divide by its standard deviation (by their
-        distance for two values), bound outliers smoothly at 5, and let 'adam' learn a
+        Subtract each column's mean and divide by its standard deviation (by the range
+        of a two-valued column), bound outliers smoothly at 5, and let 'adam' learn a
         factor for each input [4]_. Sparse X is only divided. False takes X as it is.
     n_knots : int or 'auto', default='auto'
-        Inputs of a standardized column of numbers: 0 for the column alone, 1 for its
-        parts above and below the mean, k up to 255 for a piecewise linear basis in k
-        quantiles [5]_. 'auto' takes 1 for up to 128 columns and else 0.
-    dtype : {'float32', 'float64'}, default='float32'
-        Precision of training. L-BFGS always uses float64. Predictions have the
-        precision of the X given to `fit`.
-    class_weight : dict, 'balanced' or None, default=None
-        Factors ``{label: weight}`` for the sample weights. 'balanced' gives all classes
-        the same total weight.
+        Inputs of a standardized numeric column: 0 for the column alone, 1 for its parts
+        above and below the mean, k up to 255 for a piecewise linear basis in k
+        quantiles [5]_. 'auto' takes 1 for up to 128 columns and otherwise 0.
     categorical_features : 'from_dtype', array-like or None, default='from_dtype'
-        Columns of categories: those of a frame that are categories or strings, or the
+        Categorical columns: those of a frame with a categorical or string dtype, or the
         given names, indices or mask, or none. Each level is an input of its own, rare
-        levels share one with levels that were not seen in `fit`, and a column of more
-        than 40 levels enters as an out-of-fold statistic of the labels.
-    blend : bool or 'auto', default='auto'
-        Whether to blend four variants of the network. 'auto' does so from 100 distinct
-        rows on, if `dropout` and `n_knots` are 'auto'. It takes dense X, folds,
-        `standardize`, no `warm_start` and another solver than 'lbfgs'. False is faster.
+        and unseen levels share one, and a column of more than 40 levels enters as an
+        out-of-fold statistic of the labels.
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of the initial weights, the folds, the shuffling and the dropout. Pass an
+        int for the same model at each call.
     n_jobs : int or None, default=None
         Threads for the variants of a blend and for the prediction of many rows. -1
         takes all cores. The result does not depend on it.
+    verbose : int or bool, default=0
+        Write a line every so many epochs, to the logger ``sknet`` or to stdout.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         Sorted labels.
-    n_features_in_ : int
-        Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Their names, if all are strings.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of columns seen in `fit`, and their names, if all are strings.
     blend_weights_ : ndarray of shape (n_variants,)
-        Weights of the variants "plain", "sharp" (with little dropout), "knots" (with a
-        piecewise linear basis) and "ranks" (with the normal scores of ranks).
-        Attributes of the network and of its training are those of "plain".
-    coefs_ : list of ndarray
-        Read-only weights on the inputs, of shapes (n_inputs, hidden_layer_size) and
-        (hidden_layer_size, n_outputs), with a leading axis for several members.
-    intercepts_ : list of ndarray
-        Read-only biases, of shapes (hidden_layer_size,) and (n_outputs,), with a
-        leading axis for several members.
-    n_estimators_, hidden_layer_size_, batch_size_, n_knots_ : int
-        What 'auto' became.
-    dropout_ : float
-        What 'auto' became.
+        Weights of the variants "plain", "sharp", "knots" and "ranks". Attributes of the
+        network and of its training are those of "plain".
+    coefs_, intercepts_ : list of ndarray
+        Read-only weights, of shapes (n_inputs, hidden_layer_size) and
+        (hidden_layer_size, n_outputs), and biases of both layers, with a leading axis
+        for several members.
+    n_estimators_, hidden_layer_size_, batch_size_, n_knots_, dropout_ : int or float
+        Values chosen by 'auto'.
     input_names_ : ndarray of shape (n_inputs,)
         Names of the network's inputs, such as "age (upper)", "age missing", "sex=male".
     mean_, scale_ : ndarray of shape (`n_features_in_`,) or None
         What is subtracted from each column and what it is divided by, NaN for
-        categories. None without `standardize`; the mean is zero for sparse X.
+        categories. None without `standardize`. The mean is zero for sparse X.
     split_columns_ : ndarray of int
-        Columns that enter as their parts above and below the mean. 0.4 is taken from
-        the size of both, so that their means are near zero.
+        Columns that enter as their parts above and below the mean.
     oof_proba_ : ndarray of shape (n_samples, n_classes) or None
         Probabilities of each row by the member that was not trained on it, as from
         ``cross_val_predict``. NaN for the only row of its class.
     temperature_ : float
         Logits are divided by it before they become probabilities. It is fitted to the
-        out-of-fold logits of the best epoch, then lowered because the average of the
-        members is less confident than each of them. 1 without folds.
+        out-of-fold logits, then lowered because the mean of the members is less
+        confident than each of them. 1 without folds.
     n_iter_, best_iter_ : int
-        Epochs done, and the epoch whose weights are kept, counted from 1.
-    loss_curve_ : list of float
-        Mean training log-loss of each epoch; of the last 100 after `partial_fit`.
-    validation_loss_curve_ : list of float or None
-        Log-loss of the rows that were left out, after each epoch; for folds, at the
-        temperature that suits the epoch best.
+        Number of epochs, and the epoch whose weights are kept, counted from 1.
+    loss_curve_, validation_loss_curve_ : list of float
+        Mean log-loss of each epoch on the training rows and on the rows that were left
+        out (None without any); of the last 100 after `partial_fit`.
     best_validation_loss_ : float or None
         The lowest validation loss of the last call.
     stop_reason_ : str
@@ -204,10 +188,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     ----------
     .. [1] Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
     .. [2] Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019.
-    .. [3] Srivastava et al., "Dropout: a simple way to prevent neural networks from
-       overfitting", JMLR 15, 2014.
-    .. [4] Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned
-       MLPs and boosted trees on tabular data", NeurIPS 2024.
+    .. [3] Srivastava et al., "Dropout", JMLR 15, 2014.
+    .. [4] Holzmüller, Grinsztajn and Steinwart, "Better by default", NeurIPS 2024.
     .. [5] Gorishniy, Rubachev and Babenko, "On embeddings for numerical features in
        tabular deep learning", NeurIPS 2022.
 
@@ -223,54 +205,10 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     True
     """
 
-    # saved models name the class by it, and must survive a change of private modules
+    # Saved models name the class by its public module.
     __module__ = "sknet"
 
-    _parameter_constraints = {  # noqa: RUF012
-        "hidden_layer_size": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "n_estimators": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "activation": [StrOptions(set(ACTIVATIONS))],
-        "solver": [StrOptions({"adam", "sgd", "lbfgs"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "learning_rate": [StrOptions({"cosine", "constant"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "random_state": ["random_state", np.random.Generator],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="left")],
-        "early_stopping": [StrOptions({"auto"}), "boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "store_oof_proba": ["boolean"],
-        "n_iter_no_change": [
-            Interval(Integral, 1, None, closed="left"),
-            Options(Real, {np.inf}),
-        ],
-        "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
-        "input_dropout": [Interval(Real, 0, 1, closed="left")],
-        "standardize": ["boolean"],
-        "n_knots": [StrOptions({"auto"}), Interval(Integral, 0, 255, closed="both")],
-        "dtype": [StrOptions({"float32", "float64"})],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
-        "blend": [StrOptions({"auto"}), "boolean"],
-        "n_jobs": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(Integral, None, -1, closed="right"),
-            None,
-        ],
-        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
-    }
+    _parameter_constraints = _checks.PARAMETER_CONSTRAINTS
 
     def __init__(
         self,
@@ -278,58 +216,58 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         *,
         n_estimators="auto",
         activation="relu",
+        dropout="auto",
+        input_dropout=0.0,
+        blend="auto",
         solver="adam",
         alpha=0.01,
         batch_size="auto",
         learning_rate="cosine",
         learning_rate_init=0.01,
         max_iter="auto",
-        random_state=None,
         tol=1e-4,
-        verbose=0,
-        warm_start=False,
+        n_iter_no_change=8,
         momentum=0.9,
+        class_weight=None,
+        warm_start=False,
+        dtype="float32",
         early_stopping="auto",
         validation_fraction=0.1,
         store_oof_proba=False,
-        n_iter_no_change=8,
-        dropout="auto",
-        input_dropout=0.0,
         standardize=True,
         n_knots="auto",
-        dtype="float32",
-        class_weight=None,
         categorical_features="from_dtype",
-        blend="auto",
+        random_state=None,
         n_jobs=None,
+        verbose=0,
     ):
         self.hidden_layer_size = hidden_layer_size
         self.n_estimators = n_estimators
         self.activation = activation
+        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.blend = blend
         self.solver = solver
         self.alpha = alpha
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
         self.max_iter = max_iter
-        self.random_state = random_state
         self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
+        self.n_iter_no_change = n_iter_no_change
         self.momentum = momentum
+        self.class_weight = class_weight
+        self.warm_start = warm_start
+        self.dtype = dtype
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.store_oof_proba = store_oof_proba
-        self.n_iter_no_change = n_iter_no_change
-        self.dropout = dropout
-        self.input_dropout = input_dropout
         self.standardize = standardize
         self.n_knots = n_knots
-        self.dtype = dtype
-        self.class_weight = class_weight
         self.categorical_features = categorical_features
-        self.blend = blend
+        self.random_state = random_state
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -351,21 +289,16 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             Numbers, with NaN for missing values. A frame of pandas, polars or pyarrow
             may have columns of categories and strings, see `categorical_features`.
             Arrays and CSR matrices are not copied.
-
         y : array-like of shape (n_samples,)
             Labels: strings, bools, integers, dates or floats without a fraction.
-
         sample_weight : array-like of shape (n_samples,), default=None
             How often each row counts. Their common scale does not matter.
-
         groups : array-like of shape (n_samples,), default=None
             The patient, user or other subject of each row. Rows of one group are left
             out of training together, so that early stopping, `temperature_` and
             `oof_proba_` are those of new subjects.
-
         X_val, y_val : array-like, default=None
             A validation set, used for early stopping instead of rows left out.
-
         sample_weight_val : array-like, default=None
             Weights of its rows.
 
@@ -383,27 +316,16 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         -----
         ConvergenceWarning
             If the loss was not finite, or ended no better than the class frequencies.
-        UserWarning
-            If no rows could be left out, or columns of very different size are not
-            scaled.
         """
-        with self._kept_if_it_fails():
-            previous = self._previous() if self.warm_start else None
-            rows = _checks.check_rows(
-                self,
-                X,
-                y,
-                sample_weight,
-                groups=groups,
-                classes=None if previous is None else self.classes_,
-                reset=previous is None,
-            )
-            validation = _checks.check_validation_set(
-                self, rows, X_val, y_val, sample_weight_val
-            )
-            begin_task = partial(Task.of_fit, self, "fit", X, y, sample_weight)
-            interruption = self._train(rows, validation, previous, begin_task)
-        return self._after(interruption)
+        previous = self._previous() if self.warm_start else None
+        return self._fit(
+            "fit",
+            previous,
+            (X, y, sample_weight),
+            groups=groups,
+            classes=None if previous is None else self.classes_,
+            validation=(X_val, y_val, sample_weight_val),
+        )
 
     @available_if(_trains_in_batches)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -417,20 +339,14 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The batch.
-
-        y : array-like of shape (n_samples,)
-            Its labels, any subset of the classes.
-
+        X, y : array-like
+            The batch, as for `fit`. Its labels are any subset of the classes.
         classes : array-like of shape (n_classes,), default=None
-            All labels that will ever come: needed at the first call, accepted later.
-
+            All labels that will ever come. They are needed at the first call.
         sample_weight : array-like of shape (n_samples,), default=None
             How often each row counts.
-
         groups : None
-            Not supported: no rows are left out.
+            Not supported, because no rows are left out.
 
         Returns
         -------
@@ -440,8 +356,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If `classes` is missing at first or changed later, or a label is not in it;
-            if no row has positive weight.
+            If `classes` is missing at the first call or changed later, if a label is
+            not in it, or if no row has positive weight.
         """
         if groups is not None:
             raise ValueError(
@@ -449,20 +365,41 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 "pass groups=None."
             )
         self._validate_params()  # which _fit_context leaves out of later calls
-        with self._kept_if_it_fails():
-            previous = self._previous()
-            known = None if previous is None else self.classes_
+        previous = self._previous()
+        known = None if previous is None else self.classes_
+        classes = _checks.classes_of_stream(classes, known)
+        return self._fit(
+            "partial_fit", previous, (X, y, sample_weight), classes=classes
+        )
+
+    def _fit(self, name, previous, data, *, groups=None, classes, validation=None):
+        """Check the input, train and assign the fitted attributes.
+
+        If anything fails, the attributes are as they were, and a model stays usable.
+        """
+        before = dict(vars(self))
+        try:
             rows = _checks.check_rows(
-                self,
-                X,
-                y,
-                sample_weight,
-                classes=_checks.classes_of_stream(classes, known),
-                reset=previous is None,
+                self, *data, groups=groups, classes=classes, reset=previous is None
             )
-            begin_task = partial(Task.of_fit, self, "partial_fit", X, y, sample_weight)
-            interruption = self._train(rows, None, previous, begin_task, stream=True)
-        return self._after(interruption)
+            if validation is not None:
+                validation = _checks.check_validation_set(self, rows, *validation)
+            self.classes_ = rows.classes
+            task = partial(Task.of_fit, self, name, *data)
+            stream = name == "partial_fit"
+            attributes, interruption = fit(
+                self, rows, validation, previous, task, stream
+            )
+        except BaseException:
+            # scikit-learn needs those of callbacks to end them
+            callbacks = {n: v for n, v in vars(self).items() if "callback" in n}
+            vars(self).clear()
+            vars(self).update(before, **callbacks)
+            raise
+        vars(self).update(attributes)
+        if interruption is not None:
+            raise interruption
+        return self
 
     def predict(self, X):
         """Most probable label of each row.
@@ -480,7 +417,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return self.classes_[best]
 
     def predict_proba(self, X):
-        """Probability of each class: the members' mean.
+        """Probability of each class, the mean over members and variants.
 
         Parameters
         ----------
@@ -494,7 +431,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return self._predict(X, mean_proba)
 
     def predict_log_proba(self, X):
-        """Logarithm of `predict_proba`, computed from the logits: finite always.
+        """Logarithm of `predict_proba`, computed from the logits and always finite.
 
         Parameters
         ----------
@@ -532,34 +469,41 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         p : ndarray of shape (n_members, n_samples, n_classes)
-            The members of one variant after the other. Their spread tells where they
-            disagree. `predict_proba` is the mean over each variant's members, weighted
-            by `blend_weights_`.
+            The members of one variant after the other. `predict_proba` is the mean over
+            each variant's members, weighted by `blend_weights_`.
         """
         return self._predict(X, member_proba).transpose(1, 0, 2)
 
+    def _predict(self, X, reduction):
+        if not self.__sklearn_is_fitted__():  # faster than check_is_fitted for one row
+            check_is_fitted(self)
+        return self._blend.predict(_checks.check_X(self, X), reduction, self.n_jobs)
+
+    @property
+    def _model(self):
+        """The model of the first variant."""
+        if not self.__sklearn_is_fitted__():
+            raise AttributeError(f"this {type(self).__name__} is not fitted yet")
+        return self._blend.models[0]
+
     @property
     def input_names_(self):
-        """Names (n_inputs,) of the network's inputs, the rows of ``coefs_[0]``.
-
-        Such as "age (upper)" and "age (lower)" for the parts of a column above and
-        below its mean, "age missing" and "sex=male".
-        """
-        model, table = self._fitted_model(), self._table
+        """Names (n_inputs,) of the network's inputs, the rows of ``coefs_[0]``."""
+        inputs, table = self._model.inputs, self._table
         columns = [table.name(j) for j in range(self.n_features_in_)]
         if self._blend.levels is not None:
             columns = self._blend.levels.names(columns, self.classes_)
-        return np.array(model.inputs.names(columns, table.levels), dtype=object)
+        return np.array(inputs.names(columns, table.levels), dtype=object)
 
     @property
     def temperature_(self):
         """What logits are divided by before they become probabilities."""
-        return self._fitted_model().temperature
+        return self._model.temperature
 
     @property
     def coefs_(self):
         """Read-only weights of both layers, with a leading axis for several members."""
-        network = self._fitted_model().network
+        network = self._model.network
         d, h, _, k = network.shape
         W1 = network.layers.W1.reshape(d, k, h).transpose(1, 0, 2)
         return _read_only(W1, network.layers.W2)
@@ -567,7 +511,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     @property
     def intercepts_(self):
         """Read-only biases of both layers, with a leading axis for several members."""
-        network = self._fitted_model().network
+        network = self._model.network
         _, h, o, k = network.shape
         layers = network.layers
         return _read_only(layers.b1.reshape(k, h), layers.b2.reshape(k, o))
@@ -584,7 +528,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def __getstate__(self):
         state = {**super().__getstate__(), "_sknet_version": sknet.__version__}
         state["_sknet_layout"] = LAYOUT
-        if self.__sklearn_is_fitted__():  # plain types, which skops need not trust
+        if self.__sklearn_is_fitted__():  # plain types, which skops trusts
             state["_blend"] = self._blend.state()
             state["_state"] = vars(self._state)
             state["_table"] = vars(self._table)
@@ -594,18 +538,18 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         state = dict(state)
         version = state.pop("_sknet_version", None)
         layout = state.pop("_sknet_layout", None)
+        advice = "Load it with the version that saved it, or fit it again."
         writer = f"sknet {version}" if version else "an unknown version of sknet"
-        if layout != LAYOUT and "classes_" in state:  # weights would be misread
+        saved = f"This {type(self).__name__} was saved by {writer}"
+        if layout != LAYOUT and "classes_" in state:
             raise ValueError(
-                f"This fitted {type(self).__name__} was saved by {writer} in layout "
-                f"{layout}; sknet {sknet.__version__} reads layout {LAYOUT}. Load it "
-                "with the version that saved it, or fit it again."
+                f"{saved} in layout {layout}, but sknet {sknet.__version__} reads "
+                f"layout {LAYOUT}. {advice}"
             )
         if version != sknet.__version__:
             warnings.warn(
-                f"This {type(self).__name__} was saved by {writer} and is loaded by "
-                f"sknet {sknet.__version__}, whose predictions may differ. Load it "
-                "with the version that saved it, or fit it again.",
+                f"{saved} and is loaded by sknet {sknet.__version__}, whose "
+                f"predictions may differ. {advice}",
                 SknetVersionWarning,
                 stacklevel=2,
             )
@@ -619,34 +563,14 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Check the settings; a number for `learning_rate` gets an error of its own."""
         if isinstance(self.learning_rate, Real):
             raise InvalidParameterError(
-                f"The 'learning_rate' parameter of {type(self).__name__} must be a str "
-                "among {'constant', 'cosine'}, the schedule. Got "
-                f"{self.learning_rate!r} instead. The rate itself is "
-                "learning_rate_init."
+                f"The 'learning_rate' parameter of {type(self).__name__} must be a "
+                "schedule, a str among {'constant', 'cosine'}. Got "
+                f"{self.learning_rate!r} instead. Pass a rate as learning_rate_init."
             )
         super()._validate_params()
 
-    @contextmanager
-    def _kept_if_it_fails(self):
-        """Put the attributes back if a fit fails, so that a model stays usable."""
-        before = dict(vars(self))
-        try:
-            yield
-        except BaseException:
-            # except what scikit-learn needs to end the callbacks
-            callbacks = {n: v for n, v in vars(self).items() if "callback" in n}
-            vars(self).clear()
-            vars(self).update(before, **callbacks)
-            raise
-
     def _previous(self):
-        """Fitted attributes to continue from, or None before the first fit.
-
-        Raises
-        ------
-        ValueError
-            If a setting that the weights depend on has changed since.
-        """
+        """Fitted attributes to continue from, or None before the first fit."""
         if not self.__sklearn_is_fitted__():
             return None
         sizes = {n: vars(self)[f"{n}_"] for n in ("n_estimators", "hidden_layer_size")}
@@ -654,35 +578,10 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             if getattr(self, name) not in ("auto", value):
                 raise ValueError(
                     f"{name} was {value!r} in the fit that is to be continued. Got "
-                    f"{getattr(self, name)!r}: set it back, or fit anew with "
+                    f"{getattr(self, name)!r}. Set it back, or fit anew with "
                     "warm_start=False."
                 )
         return dict(vars(self))
-
-    def _train(self, rows, validation, previous, begin_task, *, stream=False):
-        """Fit and assign the fitted attributes; returns what ended training, if so."""
-        self.classes_ = rows.classes
-        attributes, interruption = fit(
-            self, rows, validation, previous, begin_task, stream=stream
-        )
-        vars(self).update(attributes)
-        return interruption
-
-    def _after(self, interruption):
-        """Re-raise a Ctrl-C, once what was learnt is kept."""
-        if interruption is not None:
-            raise interruption
-        return self
-
-    def _fitted_model(self):
-        if not self.__sklearn_is_fitted__():
-            raise AttributeError(f"this {type(self).__name__} is not fitted yet")
-        return self._blend.models[0]
-
-    def _predict(self, X, reduction):
-        if not self.__sklearn_is_fitted__():
-            check_is_fitted(self)
-        return self._blend.predict(_checks.check_X(self, X), reduction, self.n_jobs)
 
 
 def _read_only(*stacks):

@@ -24,7 +24,6 @@ from sknet._data.weighted import row_hash
 from sknet._plan import prepare
 from sknet._training.crossfit import (
     MOST_LOGITS,
-    OutOfFoldLoss,
     ValidationLoss,
     blend_weights,
     factor_of_mean,
@@ -56,7 +55,7 @@ class Training(NamedTuple):
     interruption: KeyboardInterrupt | None = None
 
 
-def fit(settings, rows, validation, previous, begin_task, *, stream=False):
+def fit(settings, rows, validation, previous, begin_task, stream):
     """Train on checked rows.
 
     Parameters
@@ -301,7 +300,7 @@ def _monitor(plan, network, schedule=None, member=None, ready=None):
     settings, fold, data, held_out = plan.settings, plan.fold, plan.data, plan.held_out
     validate, decides = None, plan.stops_early
     if fold is not None and member is None:
-        validate = OutOfFoldLoss(network, plan.inputs, data, fold, ready)
+        validate = plan.out_of_fold_loss(network, ready)
     elif fold is not None:
         # a member that chose its iteration by its own fold would have seen that fold
         own, decides = data.take(fold == member), False
@@ -328,8 +327,7 @@ def _calibrated(plan, training):
     """Fit the temperatures to the out-of-fold logits of the best epoch."""
     if plan.fold is None:
         return training
-    network, inputs = plan.network(training.params), plan.inputs
-    out_of_fold = OutOfFoldLoss(network, inputs, plan.data, plan.fold)
+    out_of_fold = plan.out_of_fold_loss(plan.network(training.params))
     loss = out_of_fold()
     return training._replace(
         temperature=out_of_fold.temperature,
@@ -346,9 +344,11 @@ def _blended(plans, trainings):
     weights = np.ones(1)
     if len(plans) > 1:
         network = plan.network(trainings[0].params)
-        judged = OutOfFoldLoss(network, plan.inputs, plan.data, plan.fold).data
+        row_weight = plan.out_of_fold_loss(network).data.weight[0]
         label_proba = np.stack([training.label_proba for training in trainings])
-        weights = blend_weights(label_proba, judged.weight[0])
+        weights = blend_weights(label_proba, row_weight / plan.rows_per_group)
+    if plan.rows_per_group > 1:  # what members know of their groups tells no spread
+        return weights, 1.0
     k, o = plan.shape.n_members, plan.shape.n_outputs
     some = slice(max(64, min(4096, MOST_LOGITS // (k * o))))
     rows, row_weight = plan.data.rows[some], plan.data.weight[0, some]

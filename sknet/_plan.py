@@ -23,12 +23,13 @@ from sknet._data.weighted import distinct_rows
 from sknet._network.activations import ACTIVATIONS
 from sknet._network.losses import Loss, loss_for
 from sknet._network.network import Shape, TwoLayerNetwork
-from sknet._training.crossfit import member_weights
+from sknet._training.crossfit import OutOfFoldLoss, member_weights
 
 STRUCTURE = ("activation", "standardize", "n_knots")  # fixed once there are weights
 
 FEW_ROWS = 5_000  # distinct rows up to which "auto" takes more and narrower members
-MOST_EPOCHS, FEWEST_EPOCHS, ROWS_TO_PASS = 80, 4, 800_000
+MOST_EPOCHS, FEWEST_EPOCHS = 80, 3
+ROWS_OF_MOST_EPOCHS, EPOCH_POWER = 10_000, 1.1  # more rows, fewer epochs
 MOST_WEIGHTS = 1 << 24  # of the first layer: with gradient and moments 0.5 GB
 LBFGS_ELEMENTS = 1 << 20  # of the widest array of a block of rows
 
@@ -82,6 +83,7 @@ class Plan:
     data: Dataset  # with the rows' own weights (1, n)
     held_out: Dataset | None
     fold: np.ndarray | None  # (n,) the member that does not train on each row
+    rows_per_group: float  # rows that tell as much as one independent row
     stops_early: bool
     stream: bool
     previous: dict[str, Any]  # fitted attributes of the fit that is continued
@@ -119,14 +121,19 @@ class Plan:
         activation = ACTIVATIONS[self.settings.activation]
         return TwoLayerNetwork(shape or self.shape, params, activation, self.loss)
 
+    def out_of_fold_loss(self, network, ready=None):
+        """The loss of the rows by the members that do not train on them."""
+        data, fold, n = self.data, self.fold, self.rows_per_group
+        return OutOfFoldLoss(network, self.inputs, data, fold, n, ready)
+
     @property
     def max_iter(self):
         """Most epochs; with many rows each of them takes more steps."""
         if self.stream:
             return 1
         if self.settings.max_iter == "auto":
-            rows = len(self.data.rows)
-            return min(MOST_EPOCHS, max(FEWEST_EPOCHS, ROWS_TO_PASS // rows))
+            n = max(1.0, len(self.data.rows) / ROWS_OF_MOST_EPOCHS)
+            return max(FEWEST_EPOCHS, round(MOST_EPOCHS / n**EPOCH_POWER))
         return int(self.settings.max_iter)
 
     @property
@@ -197,6 +204,7 @@ def prepare(settings, rows, validation, previous, stream):
     sample_weight = distinct.weight / factor[rows.y[distinct.rows]]
     variant = _variant(settings, previous, len(distinct.rows), X.shape[1])
 
+    rows_per_group = _rows_per_group(rows, distinct)
     held_out, fold, split = None, None, 0
     stops_early = settings.early_stopping
     if stops_early == "auto":
@@ -242,6 +250,7 @@ def prepare(settings, rows, validation, previous, stream):
         data,
         held_out,
         fold,
+        rows_per_group,
         stops_early,
         stream,
         previous or {},
@@ -399,6 +408,18 @@ def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
         )
         return left_out, 0
     return left_out, split
+
+
+def _rows_per_group(rows, distinct):
+    """The design effect of Kish (1965) if the rows of a group tell the same.
+
+    The ratio of the effective number of rows to that of groups; 1 without groups.
+    """
+    if rows.group is None:
+        return 1.0
+    weight = distinct.weight
+    of_group = np.bincount(rows.group[distinct.rows], weight)
+    return float(of_group @ of_group / (weight @ weight))
 
 
 def _level_statistics(rows, distinct, previous, stream, seed):

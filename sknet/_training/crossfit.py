@@ -81,11 +81,13 @@ class OutOfFoldLoss:
     fold : ndarray of int of shape (n,)
         The member that does not train on each row, which judges it. Every member
         judges its share of a row in EVERY_FOLD, and none a row in NO_FOLD.
+    rows_per_group : float
+        Rows that tell as much as a single independent one.
     ready : ndarray of shape (n, n_inputs + 1) or None
         The network inputs of the rows, if they have been computed.
     """
 
-    def __init__(self, network, inputs, data, fold, ready=None):
+    def __init__(self, network, inputs, data, fold, rows_per_group, ready=None):
         self.network = network
         self.inputs = inputs
         k = network.shape.n_members
@@ -93,6 +95,7 @@ class OutOfFoldLoss:
         judged = np.concatenate([np.flatnonzero(fold >= 0), np.tile(shared, k)])
         self.data = data.take(judged)
         self.positions, self.ready = judged, ready
+        self.rows_per_group = rows_per_group
         self.member = np.concatenate(
             [fold[fold >= 0], np.arange(k).repeat(len(shared))]
         )
@@ -103,7 +106,12 @@ class OutOfFoldLoss:
         """The loss of the network in its current state."""
         _, _, y, (weight,) = self.data
         self.temperature, loss = fit_temperature(
-            self.network.loss, self.raw_prediction(), y, weight, self.temperature
+            self.network.loss,
+            self.raw_prediction(),
+            y,
+            weight,
+            start=self.temperature,
+            rows_per_group=self.rows_per_group,
         )
         return loss
 
@@ -129,13 +137,14 @@ class OutOfFoldLoss:
         return raw
 
 
-def fit_temperature(loss, raw, y, weight, start=1.0):
+def fit_temperature(loss, raw, y, weight, *, start=1.0, rows_per_group=1.0):
     r"""Temperature T that minimizes the weighted mean log-loss of ``raw / T``.
 
     Temperature scaling (Guo et al. 2017) has one parameter, and the loss is convex in
     :math:`1 / T`, so a few steps of Newton's method find it. The labels are smoothed by
     one row in n + 2, Laplace's rule: without it T would go to 0 where all of a few rows
-    are classified correctly. T is kept from 1/10 to 20.
+    are classified correctly. n is the effective number of independent rows. T is kept
+    from 1/10 to 20.
 
     Parameters
     ----------
@@ -145,6 +154,8 @@ def fit_temperature(loss, raw, y, weight, start=1.0):
     weight : ndarray of shape (n,)
     start : float
         A temperature to start from, such as that of the epoch before.
+    rows_per_group : float
+        Rows that tell as much as a single independent one.
 
     Returns
     -------
@@ -160,7 +171,8 @@ def fit_temperature(loss, raw, y, weight, start=1.0):
     logits = loss.class_logits(raw)
     logits = logits - logits.max(axis=1, keepdims=True)
     label = float(weight @ np.take_along_axis(logits, y[:, np.newaxis], axis=1)[:, 0])
-    smoothing = 1 / (1 / float(weight @ weight) + 2)  # by the effective number of rows
+    n_effective = 1 / float(weight @ weight) / rows_per_group
+    smoothing = 1 / (n_effective + 2)
     smoothed = label + smoothing * (float(weight @ logits.mean(axis=1)) - label)
     inverse = 1 / start
     for _ in range(MOST_NEWTON_STEPS):

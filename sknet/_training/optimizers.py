@@ -143,7 +143,8 @@ class ScalingLayerAdam:
     def __init__(self, params, start, n_scales, n_hidden, *, alpha=0.0, n_decayed=0):
         n = params.size
         self._params = params
-        self._first = slice(start, start + n_scales * n_hidden)
+        end = start + n_scales * n_hidden
+        self._first, self._others = slice(start, end), (slice(start), slice(end, n))
         self._latent = np.ones_like(params, shape=n + n_scales)  # V and the rest, s
         self._latent[:n] = params
         self._grads = np.empty_like(self._latent)
@@ -164,11 +165,13 @@ class ScalingLayerAdam:
         dV = self._grads[self._first].reshape(V.shape)
         np.multiply(dW1, V, out=dV)
         dV.dot(self._ones, self._grads[n:])  # a sum, faster than sum(axis=1)
-        self._grads[:n] = grads
         np.multiply(dW1, s, out=dV)
+        for part in self._others:
+            self._grads[part] = grads[part]
         self._adam.step(self._latent, self._grads, rate)
-        params[:] = self._latent[:n]
         np.multiply(V, s, out=params[self._first].reshape(V.shape))
+        for part in self._others:
+            params[part] = self._latent[part]
 
     def reset(self):
         """Forget both moments; the scales move into V."""

@@ -69,7 +69,7 @@ def test_a_member_without_rows_of_its_own_trains_on_all():
 def test_out_of_fold_logits_are_those_of_each_rows_member(rng, n_classes, sparse):
     network, inputs, data = make_problem(rng, n_classes=n_classes, sparse=sparse)
     fold = rng.integers(-1, 3, size=60)
-    out_of_fold = OutOfFoldLoss(network, inputs, data, fold)
+    out_of_fold = OutOfFoldLoss(network, inputs, data, fold, 1.0)
     raw = out_of_fold.raw_prediction()
     dense = data.X.toarray() if sparse else data.X
     each = network.raw_prediction(inputs.take(dense, data.rows))
@@ -84,7 +84,7 @@ def test_the_out_of_fold_loss_is_the_log_loss_at_the_best_temperature(rng, n_cla
     network, inputs, data = make_problem(rng, n_classes=n_classes)
     network.params *= 3
     fold = rng.integers(0, 3, size=60)
-    out_of_fold = OutOfFoldLoss(network, inputs, data, fold)
+    out_of_fold = OutOfFoldLoss(network, inputs, data, fold, 1.0)
     loss = out_of_fold()
     raw = out_of_fold.raw_prediction() / out_of_fold.temperature
     proba = network.loss.mean_proba(raw[np.newaxis])
@@ -155,7 +155,7 @@ def test_a_search_finds_the_same_temperature(rng, kind, n_classes, all_right, st
     if not all_right:
         wrong = rng.integers(0, n_classes, size=60)
         y = np.where(rng.random(60) < 0.2, wrong, y)
-    found, value = fit_temperature(loss, raw, y, weight, start)
+    found, value = fit_temperature(loss, raw, y, weight, start=start)
     expected = temperature_by_search(raw, y, weight)
     assert 0.1 < expected < 20  # neither bound is what both have found
     assert found == pytest.approx(expected, rel=1e-3)
@@ -164,16 +164,29 @@ def test_a_search_finds_the_same_temperature(rng, kind, n_classes, all_right, st
     assert value == pytest.approx(by_definition, rel=1e-3, abs=1e-6)
 
 
+def test_rows_of_a_group_smooth_the_labels_as_one_row(rng):
+    """Five equal rows of a group, of which each tells nothing new."""
+    loss, raw = loss_of(3), rng.normal(size=(20, 3))
+    y = raw.argmax(axis=1)
+    alone = fit_temperature(loss, raw, y, np.ones(20))
+    of_groups = np.repeat(raw, 5, axis=0), np.repeat(y, 5), np.ones(100)
+    assert fit_temperature(loss, *of_groups, rows_per_group=5.0) == pytest.approx(alone)
+    assert fit_temperature(loss, *of_groups)[0] != pytest.approx(alone[0])
+
+
 def test_one_class_has_no_temperature():
     """Its probability is 1, whatever the logit."""
     raw, y = np.full((5, 1), 3.0), np.zeros(5, int)
-    assert fit_temperature(SoftmaxCrossEntropy(1), raw, y, np.ones(5), 2.0) == (1, 0)
+    assert fit_temperature(SoftmaxCrossEntropy(1), raw, y, np.ones(5), start=2.0) == (
+        1,
+        0,
+    )
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_logits_that_are_not_finite_leave_the_temperature_alone(bad):
     raw, y = np.array([[0.0, 1.0, 2.0], [bad, 0.0, 0.0]]), np.array([2, 1])
-    found = fit_temperature(SoftmaxCrossEntropy(3), raw, y, np.ones(2), 1.7)
+    found = fit_temperature(SoftmaxCrossEntropy(3), raw, y, np.ones(2), start=1.7)
     assert found == (1.7, np.inf)
 
 
