@@ -38,26 +38,18 @@ class Model:
     member_temperature: float  # of each member alone
     weight: float  # in the blend
 
-    def raw_prediction(self, X, part):
-        """Logits (k, m, o) of some rows of X, at the temperature."""
-        raw = self.network.raw_prediction(self.inputs.take(X, part))
-        if self.temperature != 1.0:
-            raw *= 1 / self.temperature
-        return raw
-
     def state(self):
-        """All attributes, as plain types."""
+        """All attributes but the inputs, as plain types."""
         network = tuple(self.network.shape), self.network.params
-        return {**vars(self), "inputs": self.inputs.state(), "network": network}
+        return {**vars(self), "inputs": None, "network": network}
 
     @classmethod
-    def restored(cls, state, n_classes):
+    def restored(cls, state, inputs, n_classes):
         """The model with these attributes."""
         shape, params = state["network"]
         activation = ACTIVATIONS[state["activation"]]
         loss = loss_for(n_classes)
         network = TwoLayerNetwork(Shape(*shape), params, activation, loss)
-        inputs = Inputs.restored(state["inputs"])
         return cls(**{**state, "inputs": inputs, "network": network})
 
 
@@ -79,8 +71,14 @@ class Blend:
         weights = [model.weight for model in models]
 
         def _predict(part):
+            raws, inputs, known = [], None, None
             with np.errstate(all="ignore"):  # what is too large is cut, or rounds to 0
-                raws = [model.raw_prediction(X, part) for model in models]
+                for model in models:
+                    if model.inputs is not known:  # some follow one that shares them
+                        known, inputs = model.inputs, model.inputs.take(X, part)
+                    raws.append(model.network.raw_prediction(inputs))
+                    if model.temperature != 1.0:
+                        raws[-1] *= 1 / model.temperature
                 return reduction(loss, raws, weights)
 
         n = X.shape[0]
@@ -100,13 +98,22 @@ class Blend:
 
     def state(self):
         """All attributes, as plain types, which skops need not be told to trust."""
-        levels = self.levels and vars(self.levels)
-        return {"models": [model.state() for model in self.models], "levels": levels}
+        inputs = [model.inputs for model in self.models]
+        return {
+            "inputs": [each.state() for each in inputs],
+            "shared_with": [inputs.index(each) for each in inputs],
+            "models": [model.state() for model in self.models],
+            "levels": self.levels and vars(self.levels),
+        }
 
     @classmethod
     def restored(cls, state, n_classes):
         """The blend with these attributes."""
-        models = [Model.restored(model, n_classes) for model in state["models"]]
+        inputs = [Inputs.restored(each) for each in state["inputs"]]
+        models = [
+            Model.restored(model, inputs[place], n_classes)
+            for place, model in zip(state["shared_with"], state["models"], strict=True)
+        ]
         levels = state["levels"] and LevelStatistics(**state["levels"])
         return cls(models, levels)
 

@@ -402,10 +402,12 @@ def fitted_attributes(plans, trainings):
     attributes = progress(plan, training.monitors)
     if training.out_of_fold_loss is not None and settings.solver == "lbfgs":
         attributes["best_validation_loss_"] = training.out_of_fold_loss
+    dtype = plan.output_dtype  # of the inputs too, which variants share
+    all_inputs = {id(plan.inputs): plan.inputs.with_dtype(dtype) for plan in plans}
     models = [
         Model(
-            plan.inputs.with_dtype(plan.output_dtype),
-            plan.network(training.params.astype(plan.output_dtype)),
+            all_inputs[id(plan.inputs)],
+            plan.network(training.params.astype(dtype)),
             settings.activation,
             training.temperature * factor,
             training.temperature,

@@ -45,11 +45,12 @@ class Variant(NamedTuple):
     ranks: bool = False
 
 
-# what the variants of a blend change of the first one, "plain"
+# The variants of a blend beside "plain": what they change, and the most hidden units
+# that they have with few rows and with many. Little dropout needs fewer of them.
 BLEND = {
-    "sharp": {"dropout": 0.1},
-    "knots": {"dropout": 0.1, "n_knots": 12, "hidden_layer_size": 64},
-    "ranks": {"dropout": 0.1, "ranks": True},
+    "sharp": ({"dropout": 0.1}, (32, 128)),
+    "knots": ({"dropout": 0.1, "n_knots": 12}, (32, 64)),
+    "ranks": ({"dropout": 0.1, "ranks": True}, (32, 128)),
 }
 CURVED = {"knots", "ranks"}  # variants that need columns of more than two values
 ROWS_TO_BLEND = 100  # distinct rows from which on "auto" blends
@@ -197,6 +198,12 @@ def prepare(settings, rows, validation, previous, stream):
     """
     X, classes = rows.X, rows.classes
     state = None if previous is None else previous["_state"]
+    if previous is not None and len(previous["_blend"].models) > 1:
+        warn(
+            "The fit that is continued was a blend. Only its first variant, 'plain', is "
+            "trained further, and the others are dropped. Use blend=False from the "
+            "first fit on."
+        )
     seed = _seed(settings.random_state) if state is None else state.seed
     batches_before = state if stream else None
 
@@ -285,13 +292,15 @@ def _blends(settings, n, fold, inputs):
 def _other_variants(plain, inputs, X, distinct):
     """The inputs of all variants of a blend but the first one."""
     variants = {}
-    for name, changes in BLEND.items():
+    for name, (changes, most_units) in BLEND.items():
         if name not in CURVED or inputs.is_curved:
-            other = plain._replace(name=name, **changes)
-            units = min(other.hidden_layer_size, plain.hidden_layer_size)
-            other, rows = other._replace(hidden_layer_size=units), distinct.rows
-            curves = other.n_knots, other.ranks, X, rows, distinct.weight
-            variants[other] = inputs.with_curves(*curves)
+            units = most_units[len(distinct.rows) > FEW_ROWS]
+            units = min(units, plain.hidden_layer_size)
+            other = plain._replace(name=name, hidden_layer_size=units, **changes)
+            variants[other] = inputs
+            if name in CURVED:
+                curves = other.n_knots, other.ranks, X, distinct.rows, distinct.weight
+                variants[other] = inputs.with_curves(*curves)
     return variants
 
 

@@ -367,15 +367,23 @@ class Inputs:
             ramps = z.take(column, axis=1)
             ramps -= low.astype(z.dtype)
             ramps /= width.astype(z.dtype)
-            np.clip(ramps, 0, 1, out=ramps)
+            np.maximum(ramps, 0, out=ramps)
+            np.minimum(ramps, 1, out=ramps)
             # a bump at each knot but the first: a ramp less the next one of its column
             follows = np.flatnonzero(column[1:] == column[:-1])
             bumps = out[:, :m]
             bumps[...] = ramps
             bumps[:, follows] -= ramps[:, follows + 1]
             bumps -= self.ramp_mean.astype(out.dtype)
-        for i, (j, quantiles, scores) in enumerate(self.scores):
-            out[:, m + i] = np.interp(z[:, j], quantiles, scores)
+        if self.scores:
+            column, quantiles, values, slopes = self._score_constants()
+            z = np.maximum(z.take(column, axis=1), quantiles[:, 0])
+            segment = (z[:, :, np.newaxis] >= quantiles).sum(axis=2) - 1
+            segment += np.arange(len(column)) * quantiles.shape[1]
+            scores = out[:, m:]
+            np.subtract(z, quantiles.take(segment), out=scores)
+            scores *= slopes.take(segment)
+            scores += values.take(segment)
 
     def take(self, X, rows):
         """Inputs for some rows of X in new memory.
@@ -419,7 +427,8 @@ class Inputs:
         n_curved = len(self.ramps[0]) + len(self.scores)
         if len(self.split):
             z = scratch.reshape(-1)[: n * d].reshape(n, d)
-        np.clip(centred, -LIMIT, LIMIT, out=z, casting="same_kind")
+        np.minimum(centred, LIMIT, out=centred)
+        np.maximum(centred, -LIMIT, out=z, casting="same_kind")
         _fill_gaps(z)
         if len(self.split):
             lower = out[:, d : d + len(self.split)]
@@ -448,6 +457,19 @@ class Inputs:
         if self.mean is not None:
             self._squash(z, np.empty_like(z))
         return sp.csr_array((z, X.indices, X.indptr), shape=X.shape)
+
+    def _score_constants(self):
+        """Columns, and quantiles, scores and slopes (d, q), padded at their ends."""
+        if "scores" not in self._constants:
+            longest = max(len(quantiles) for _, quantiles, _ in self.scores)
+            tables = np.full((3, len(self.scores), longest), np.inf, self.dtype)
+            for i, (_, quantiles, scores) in enumerate(self.scores):
+                m = len(quantiles)
+                tables[:, i, :m] = np.stack([quantiles, scores, np.zeros(m)])
+                rise, width = np.diff(tables[1, i, :m]), np.diff(tables[0, i, :m])
+                np.divide(rise, width, out=tables[2, i, : m - 1], where=width > 0)
+            self._constants["scores"] = [j for j, *_ in self.scores], *tables
+        return self._constants["scores"]
 
     def upper_constants(self):
         """Bound (d,) and offset (d,) of the upper parts; none for unsplit columns."""

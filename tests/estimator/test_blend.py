@@ -130,6 +130,15 @@ def test_one_network_is_trained_where_a_blend_is_not_possible(net, X, y, setting
     assert net().partial_fit(X, y, [0, 1]).blend_weights_.tolist() == [1]  # as here
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_blend_that_is_continued_becomes_its_first_variant(net, X, y, method):
+    clf = net(blend=True).fit(X, y).set_params(warm_start=True, blend="auto")
+    with pytest.warns(UserWarning, match="was a blend"):
+        getattr(clf, method)(X, y)
+    assert clf.blend_weights_.tolist() == [1]
+    getattr(clf, method)(X, y)  # and then without a warning
+
+
 BLENDS = [(99, {}, 1), (100, {}, 4), (60, {"blend": True}, 4)]
 BLENDS += [(100, {"dropout": 0.5}, 1), (100, {"n_knots": 0}, 1)]
 
