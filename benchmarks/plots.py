@@ -1,9 +1,9 @@
-"""The pictures of the last runs, from results/ to docs/images/.
+"""Draw figures of the last runs, from results/ to docs/images/.
 
 python benchmarks/plots.py
 
-``quality.svg`` shows mean log-losses, and the log-loss of each table over ours.
-``speed.svg`` shows the times of the other competitors over ours.
+``quality.svg`` shows mean log-losses, and log-losses on each table relative to sknet.
+``speed.svg`` shows the times of the other competitors relative to sknet.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def draw_means(axes, losses):
     axes.bar_label(bars, fmt="%.3f", padding=3, fontsize=9)
     axes.set_yticks(range(len(mean)), mean.index)
     axes.set_xlim(0, 1.15 * mean.max())
-    axes.set_xlabel("log-loss: shorter is better")
+    axes.set_xlabel("log-loss (lower is better)")
     axes.set_title(f"Mean over {len(losses)} tables")
 
 
@@ -50,7 +50,7 @@ def draw_tables(axes, losses):
         over = losses[name] / losses[OURS]
         axes.scatter(over, place + jitter, s=14, alpha=0.6, color="C0", linewidths=0)
         axes.plot([over.median()] * 2, [place - 0.3, place + 0.3], color="C3")
-        text, corner = f"ours better on {(over > 1).mean():.0%}", (0.98, place + 0.32)
+        text, corner = f"sknet better on {(over > 1).mean():.0%}", (0.98, place + 0.32)
         where = ("axes fraction", "data")
         axes.annotate(text, corner, xycoords=where, ha="right", fontsize=8)
     axes.axvline(1, color="0.5", linewidth=1)
@@ -58,8 +58,8 @@ def draw_tables(axes, losses):
     axes.set_xticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_yticks(range(len(others)), others[::-1])
-    axes.set_xlabel(f"log-loss over that of {OURS}; line: median")
-    axes.set_title("Each dot is a table: right of 1, ours is better")
+    axes.set_xlabel(f"log-loss relative to {OURS} (line: median)")
+    axes.set_title("Each dot is a table. Above 1, sknet is better.")
 
 
 def draw_ratios(axes, results):
@@ -77,8 +77,8 @@ def draw_ratios(axes, results):
     axes.set_yscale("log")
     axes.set_yticks([0.5, 1, 2, 5, 10], [0.5, 1, 2, 5, 10])
     axes.set_xticks(place, [p.replace(", ", "\n") for p in problems], fontsize=8)
-    axes.set_ylabel("time over ours (1: ours)")
-    axes.set_title("The same work; median and quartiles")
+    axes.set_ylabel("time relative to sknet")
+    axes.set_title("The same work, median and quartiles")
     axes.grid(axis="y", color="0.93", zorder=0)
     axes.legend(fontsize=8)
 

@@ -1,13 +1,13 @@
-"""Quality of probabilities on real tables, ours beside its peers, all at defaults.
+"""Quality of probabilities on real tables, for sknet and others at their defaults.
 
     python benchmarks/quality.py --data FOLDER     # Parquet files, label in __target__
     python benchmarks/quality.py                   # the summary of the stored results
     python benchmarks/quality.py --data FOLDER --out new.csv \
         --checkout old=PATH --checkout new=PATH    # two versions of sknet
 
-Every fit has one BLAS thread unless OMP_NUM_THREADS says otherwise. The competitors of
-a fold take turns, so that a busy machine is slow for all of them. Each fit is a row of
-the CSV file, written when it is done; fits whose rows are there are not run again.
+Every fit uses one BLAS thread unless OMP_NUM_THREADS is set. The competitors alternate
+on each fold, so that a busy machine slows down all of them. Each fit adds a row to the
+CSV file when it ends. Fits whose rows are already in the file are not run again.
 """
 
 import ast
@@ -233,10 +233,10 @@ def report(rows, reference):
         table = rows.pivot_table(index="table", columns="competitor", values=figure)
         print(f"\n{figure}\n{table[names].round(4).to_string()}")
     if "n_train" in rows and len(names) > 1:
-        print(f"\nlog-loss over that of {reference}, by training rows")
+        print(f"\nlog-loss relative to {reference}, by number of training rows")
         print(by_size(rows, reference).round(3).to_string())
     n_tables = len(by_table(rows, "log_loss", *names))
-    print(f"\nmeans over the {n_tables} tables that all have, ratios to {reference}")
+    print(f"\nmeans over the {n_tables} common tables, ratios to {reference}")
     print(summarize(rows, reference).round(4).to_string())
 
 
@@ -244,12 +244,12 @@ def main():
     """Run the benchmark from the command line."""
     parser = runs.arguments(__doc__)
     parser.add_argument("--data", help="a folder of Parquet files")
-    parser.add_argument("--tables", nargs="*", help="names; all without it")
-    parser.add_argument("--folds", type=int, default=3, help="of the three of a table")
+    parser.add_argument("--tables", nargs="*", help="names of tables (default: all)")
+    parser.add_argument("--folds", type=int, default=3, help="1, 2 or 3")
     parser.add_argument("--competitors", nargs="*", choices=COMPETITORS, metavar="NAME")
     parser.add_argument("--settings", nargs="*", default=[], metavar="NAME=VALUE,...")
-    parser.add_argument("--raw", action="store_true", help="frames to those that can")
-    parser.add_argument("--reference", help="of the ratios; the first one without it")
+    parser.add_argument("--raw", action="store_true", help="pass raw data frames")
+    parser.add_argument("--reference", help="for the ratios (default: the first)")
     parser.add_argument("--out", type=Path, default=runs.RESULTS / "quality.csv")
     options = parser.parse_args()
     shown, failed = options.competitors, 0

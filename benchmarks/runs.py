@@ -37,7 +37,7 @@ def arguments(documentation):
         type=checkout,
         action="append",
         default=[],
-        help="a version of sknet, run in a process of its own; may be repeated",
+        help="a version of sknet, run in a separate process; may be repeated",
     )
     return parser
 
@@ -73,7 +73,7 @@ def installed(packages):
     """List the names whose package is installed; print a line for each other one."""
     found = {name for name, p in packages.items() if importlib.util.find_spec(p)}
     for name in packages.keys() - found:
-        print(f"{name} is left out: the package {packages[name]} is not installed.")
+        print(f"{name} is skipped because {packages[name]} is not installed.")
     return [name for name in packages if name in found]
 
 

@@ -1,4 +1,4 @@
-"""Training speed, ours beside its peers on eight problems.
+"""Training speed of sknet and other packages on eight problems.
 
     python benchmarks/speed.py --mnist mnist.npz
     python benchmarks/speed.py --problems iris --out iris.csv
@@ -6,10 +6,11 @@
         --checkout old=PATH --checkout new=PATH    # two versions of sknet
 
 Every competitor does the same work (``trainers.py``) on the named problems
-(``problems.py``), with one BLAS thread unless OMP_NUM_THREADS says otherwise. They take
-turns, in another order each time, so that a busy machine is slow for all of them. A
-ratio is the median over the turns of the ratio of two times of the same turn. Writes
-one row a turn: wall and CPU time, and the log-loss reached on the first training rows.
+(``problems.py``), with one BLAS thread unless OMP_NUM_THREADS is set. In each round,
+all competitors run once, in a new order, so that a busy machine slows down all of them.
+A ratio is the median over the rounds of the ratio of two times of the same round. Each
+round adds one row per competitor, with wall and CPU time and the log-loss reached on
+the first training rows.
 """
 
 import functools
@@ -122,18 +123,18 @@ def report(results, own):
     for seconds in figures[:2]:
         for name in own:
             table = summarize(results, name, seconds)
-            print(f"\n{seconds} over those of {name}\n{table.round(3).to_string()}")
+            print(f"\n{seconds} relative to {name}\n{table.round(3).to_string()}")
         if len(own) > 1:
             table = 1 / summarize(results, own[0], seconds)[own[1:]]
-            print(f"\nspeed over that of {own[0]}, by {seconds}")
+            print(f"\nspeed relative to {own[0]}, by {seconds}")
             print(table.round(3).to_string())
 
 
 def main():
     """Run the benchmark from the command line."""
     parser = runs.arguments(__doc__)
-    parser.add_argument("--mnist", help="an .npz file; noise of its shape without one")
-    parser.add_argument("--problems", nargs="*", metavar="NAME", help="all without it")
+    parser.add_argument("--mnist", help="an .npz file (default: noise of its shape)")
+    parser.add_argument("--problems", nargs="*", metavar="NAME", help="default: all")
     parser.add_argument("--competitors", nargs="*", choices=TRAINERS, metavar="NAME")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--out", type=Path, default=runs.RESULTS / "speed.csv")

@@ -222,7 +222,7 @@ def faults_in_a_browser():
     except ImportError:
         chromium = None
     if chromium is None:
-        print("Note: no Chromium or no playwright, so nothing is tried in a browser.")
+        print("Note: Chromium or playwright is missing. Browser checks are skipped.")
         return
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     options = {"args": ["--no-sandbox"] if root else []}
@@ -241,11 +241,11 @@ def faults_in_a_browser():
 def main():
     """Print all faults; the exit status."""
     if not (SITE / "index.html").is_file():
-        print(f"There is no site in {SITE}: build it first.")
+        print(f"There is no site in {SITE}. Build it first.")
         return 1
     faults = [*faults_of_links(), *faults_in_a_browser()]
     print(*faults, sep="\n", end="\n" if faults else "")
-    print(f"The site has {len(faults)} faults." if faults else "The site is well.")
+    print(f"The site has {len(faults)} faults." if faults else "No faults were found.")
     return int(bool(faults))
 
 

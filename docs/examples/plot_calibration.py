@@ -4,8 +4,8 @@ Calibrated probabilities
 
 Of the rows with a predicted probability of 80 %, about 80 % should belong to the class.
 Neural networks are often overconfident. ``TwoLayerClassifier`` predicts each training
-row with a member that did not train on it and fits a temperature to these predictions,
-so one fit gives calibrated probabilities.
+row with a member that did not train on it and calibrates the probabilities on these
+predictions, so a single fit is enough.
 """
 
 # %%
@@ -72,8 +72,8 @@ print(f"\nThe temperature of TwoLayerClassifier is {clf.temperature_:.2f}")
 # %%
 # The curves
 # ----------
-# The dotted diagonal is perfect. The curve of an overconfident model is flatter. The
-# lower panel counts the predicted probabilities.
+# The dotted diagonal marks perfect calibration. The curve of an overconfident model is
+# flatter. The lower panel is a histogram of the predicted probabilities.
 
 figure, (top, bottom) = plt.subplots(
     2, 1, figsize=(7, 7.5), height_ratios=[2, 1], layout="constrained"

@@ -9,9 +9,10 @@ A grid search
 # %%
 # Search by log-loss
 # ------------------
-# Log-loss uses the whole probability, so it distinguishes settings that have the same
-# accuracy. Hidden units, dropout and learning rate are the settings that are worth a
-# search. A number for ``dropout`` turns the blend off, which makes the search fast.
+# Log-loss depends on the predicted probabilities, so it distinguishes settings that
+# have the same accuracy. The settings worth searching are the number of hidden units,
+# the dropout and the learning rate. A number for ``dropout`` turns the blend off, which
+# makes the search fast.
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -40,8 +41,8 @@ print("Chosen:", search.best_params_)
 print(f"Accuracy on new rows: {search.best_estimator_.score(X_test, y_test):.3f}")
 
 # %%
-# This table shows all candidates, best first. Differences that are much smaller than
-# the standard deviation over the folds decide nothing.
+# This table shows all candidates, best first. Ignore differences that are much smaller
+# than the standard deviation over the folds.
 
 columns = [f"param_{name}" for name in grid]
 table = pd.DataFrame(search.cv_results_).sort_values("rank_test_score")
@@ -51,7 +52,7 @@ table[[*columns, "log_loss", "std_test_score", "mean_fit_time"]].round(3)
 # %%
 # The best candidate
 # ------------------
-# Settings that differ from their defaults are marked.
+# Settings that differ from their defaults are highlighted.
 
 search.best_estimator_
 

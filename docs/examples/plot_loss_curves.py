@@ -2,16 +2,16 @@
 Loss curves
 ===========
 
-:class:`sknet.LossCurveDisplay` shows the training of one network or of several. Read it
-before you change a setting.
+:class:`sknet.LossCurveDisplay` plots the training of one or several estimators. Look at
+this plot before you change a setting.
 """
 
 # %%
 # One estimator
 # -------------
 # The solid line is the training loss, measured with dropout. The dashed line is the
-# loss on held-out rows, measured without dropout. The dot marks the epoch that is kept.
-# For a blend, the curves are those of the variant "plain".
+# loss on held-out rows, measured without dropout. The dot marks the epoch whose weights
+# are kept. For a blend, the curves are those of the variant "plain".
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
@@ -31,7 +31,7 @@ print(f"Epoch {clf.best_iter_} of {clf.n_iter_} is kept, {clf.stop_reason_}")
 # Several estimators
 # ------------------
 # With four hidden units, both losses stay high, because the network is too small for
-# ten digits. ``MLPClassifier`` only has a training loss. The display takes every
+# ten digits. ``MLPClassifier`` has only a training loss. The display accepts any
 # estimator with a ``loss_curve_``.
 
 networks = {

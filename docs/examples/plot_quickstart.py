@@ -11,10 +11,10 @@ scikit-learn's :class:`~sklearn.neural_network.MLPClassifier` and
 # %%
 # A raw table
 # -----------
-# scikit-learn ships no table with categories, so this script makes one. It keeps ten
-# measurements of the breast cancer data, turns four of them into categories such as
-# "small" and "large", and deletes one value in twelve. The patients and their diagnoses
-# are real.
+# No dataset that ships with scikit-learn has categories, so this script makes one. It
+# keeps ten measurements of the breast cancer data, turns four of them into categories
+# such as "small" and "large", and deletes one value in twelve. The patients and their
+# diagnoses are real.
 
 import time
 import warnings
@@ -53,9 +53,9 @@ print(f"... {len(table)} patients, {table.shape[1]} columns")
 # %%
 # Three classifiers
 # -----------------
-# ``MLPClassifier`` takes only complete columns of numbers, so it needs a pipeline that
-# fills gaps, encodes categories and scales. At its defaults it often reaches its limit
-# of epochs. Its warning about that is silenced here.
+# ``MLPClassifier`` accepts only numeric columns without missing values, so it needs a
+# pipeline that imputes, encodes and scales. At its defaults, it often stops at the
+# maximum number of epochs. Its warning about this is silenced here.
 
 numbers = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler())
 categories = OneHotEncoder(handle_unknown="ignore")
@@ -85,12 +85,12 @@ for name, model in models.items():
     seconds = (time.perf_counter() - start) / 3
     loss, accuracy = -scores["test_neg_log_loss"], scores["test_accuracy"]
     print(f"{name:<26} {loss.mean():8.3f} {accuracy.mean():9.3f} {seconds:16.2f}")
-print("Log-loss judges the probabilities (lower is better), accuracy the labels.")
+print("Log-loss measures the probabilities (lower is better), accuracy the labels.")
 
 # %%
 # Probabilities of new patients
 # -----------------------------
-# ``fit`` takes the frame as it is, and so does ``predict_proba``.
+# ``fit`` and ``predict_proba`` both take the data frame as it is.
 
 known, new, y_known, y_new = train_test_split(
     table, diagnosis, test_size=5, random_state=0
@@ -105,7 +105,7 @@ print(answer.to_string(index=False))
 # The loss during training
 # ------------------------
 # Solid lines show the training loss, dashed lines the loss on held-out rows. The dot
-# marks the epoch that is kept.
+# marks the epoch whose weights are kept.
 
 try:
     import matplotlib
@@ -117,4 +117,4 @@ else:
     # a notebook has no file
     folder = Path(__file__).parent if "__file__" in globals() else Path()
     display.figure_.savefig(folder / "loss_curve.png", dpi=120)
-    print("\nThe loss of each epoch is drawn in loss_curve.png, beside this script.")
+    print("\nThe loss of each epoch is plotted in loss_curve.png, next to this script.")

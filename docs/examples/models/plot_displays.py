@@ -42,7 +42,7 @@ ConfusionMatrixDisplay.from_predictions(
 _ = ax.set_title("Digits, held-out rows")
 
 # %%
-# The usual report:
+# scikit-learn's report lists precision and recall for each digit:
 
 print(classification_report(y_test, predicted))
 
@@ -56,7 +56,8 @@ unsure = proba.max(axis=1).argsort()[:10]
 _, axes = plt.subplots(2, 5, figsize=(9, 4.2), layout="constrained")
 for ax, row in zip(axes.flat, unsure, strict=True):
     ax.imshow(X_test[row].reshape(8, 8), cmap="gray_r")
-    ax.set_title(f"{y_test[row]}, said {predicted[row]}\n(p = {proba[row].max():.2f})")
+    title = f"{y_test[row]}, predicted {predicted[row]}\n(p = {proba[row].max():.2f})"
+    ax.set_title(title)
     ax.set_axis_off()
 
 # %%
@@ -81,8 +82,8 @@ _ = right.set_title("Precision and recall")
 # %%
 # Decision boundaries
 # -------------------
-# The network is uncertain where the colour is pale. On the black line both classes have
-# the probability one half. ``activation="identity"`` gives a linear model if the
+# The network is uncertain where the colour is pale. On the black line, both classes
+# have a probability of one half. ``activation="identity"`` gives a linear model if the
 # columns are not split at their means.
 
 X, y = make_moons(400, noise=0.25, random_state=0)

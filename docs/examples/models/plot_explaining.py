@@ -2,16 +2,16 @@
 Explaining a model on a raw frame
 =================================
 
-scikit-learn's tools for inspection take the fitted model and the raw frame, so that
-their answers are about the columns of the frame.
+scikit-learn's inspection tools take the fitted model and the raw data frame, so their
+results refer to the columns of the frame.
 :meth:`~sknet.TwoLayerClassifier.member_proba` shows where the networks disagree.
 """
 
 # %%
 # A model for a table with a category and gaps
 # --------------------------------------------
-# The rows are breast tumours from scikit-learn's data. One column is turned into a
-# category, and a twentieth of the values is deleted.
+# Each row is a breast tumour from scikit-learn's breast cancer data. One column is
+# turned into a category, and a twentieth of the values is deleted.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -37,7 +37,7 @@ print(f"Accuracy on new rows: {clf.score(X_test, y_test):.3f}")
 # %%
 # Permutation importance
 # ----------------------
-# How much does the log-loss grow if one column is shuffled?
+# The plot shows how much the log-loss increases when one column is shuffled.
 
 result = permutation_importance(
     clf, X_test, y_test, scoring="neg_log_loss", n_repeats=10, random_state=0
@@ -54,7 +54,8 @@ _ = ax.set(xlabel="Increase of the log-loss")
 # %%
 # Partial dependence
 # ------------------
-# How does the mean probability change with one column? Categories are shown as bars.
+# The plots show how the mean probability changes with one column. Categories are shown
+# as bars.
 
 _, axes = plt.subplots(1, 3, figsize=(11, 3.5), layout="constrained", sharey=True)
 known = X_train.dropna()
@@ -70,7 +71,7 @@ _ = PartialDependenceDisplay.from_estimator(
 # %%
 # Where the networks disagree
 # ---------------------------
-# The spread of the members is large where the data do not determine the answer.
+# The members' probabilities differ most where the data do not determine the label.
 
 p = clf.predict_proba(X_test)[:, 1]
 spread = clf.member_proba(X_test)[:, :, 1].std(axis=0)

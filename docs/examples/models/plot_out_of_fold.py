@@ -12,11 +12,10 @@ choose a threshold or to find wrong labels.
 # One fit instead of a cross-validation
 # -------------------------------------
 # ``cross_val_predict`` fits all members again for each fold and predicts with their
-# mean. ``oof_proba_`` comes with the fit, and the prediction of each row is that of one
-# member.
+# mean. ``oof_proba_`` comes with the fit, and a single member predicts each row.
 #
-# The folds are random within the classes. If rows belong together, such as the digits
-# of one writer, pass ``groups`` to ``fit``.
+# The rows of each class are assigned to folds at random. If rows belong together, such
+# as the digits of one writer, pass ``groups`` to ``fit``.
 
 import time
 

@@ -2,8 +2,9 @@
 Saving and serving a model
 ==========================
 
-A model can be saved with skops, which needs a single trusted type, and exported to
-ONNX, which other languages can run. The last part measures the time of a single row.
+This example saves a model with skops, where you need to trust a single type, and
+exports it to ONNX, which also runs in other languages. The last part measures the time
+to predict a single row.
 """
 
 # %%

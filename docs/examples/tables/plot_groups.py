@@ -2,9 +2,10 @@
 Groups: several rows of one patient
 ===================================
 
-If a patient has several similar rows, a held-out row is no test of new patients. The
-network recognizes the patient. With ``groups``, the rows of a patient are left out
-together, so early stopping, calibration and ``oof_proba_`` are those of new patients.
+If a patient has several similar rows, a held-out row does not show how well a model
+predicts new patients, because the network recognizes the patient. With ``groups``, the
+rows of a patient are left out together, so early stopping, calibration and
+``oof_proba_`` are based on unseen patients.
 """
 
 # %%
@@ -35,8 +36,8 @@ X_new, y_new, _ = visits(seed=1, n_patients=500)
 # %%
 # With and without groups
 # -----------------------
-# Without groups, the out-of-fold loss is far too good, and the probabilities for new
-# patients are far too confident.
+# Without groups, the out-of-fold loss is far too optimistic, and the probabilities for
+# new patients are far too confident.
 
 print(f"{'':<15} out-of-fold  new patients   (log-loss)")
 models = {}

@@ -2,17 +2,17 @@
 A raw table
 ===========
 
-``TwoLayerClassifier`` takes a frame with numbers, categories and missing values. This
-script compares it with the same network behind a ``ColumnTransformer``, and with
-gradient boosting, which takes the frame too.
+``TwoLayerClassifier`` takes a data frame with numbers, categories and missing values.
+This script compares it with the same network after a ``ColumnTransformer``, and with
+gradient boosting, which takes the data frame too.
 """
 
 # %%
 # The table
 # ---------
-# The script makes the table. The label depends on all columns, and a twentieth of the
-# values is missing. The column "street" has 200 levels, so it enters as a statistic of
-# the labels.
+# The script generates the table. The label depends on all columns, and a twentieth of
+# the values is missing. The column "street" has 200 levels, so its levels are replaced
+# by a statistic of the labels.
 
 import time
 
@@ -85,7 +85,8 @@ clf = models["raw frame"]
 # %%
 # What the network sees
 # ---------------------
-# ``input_names_`` names the inputs. The streets enter as one statistic of the labels.
+# ``input_names_`` names the inputs. The streets became one input, a statistic of the
+# labels.
 
 print(*clf.input_names_, sep="\n")
 
@@ -100,10 +101,10 @@ ax.barh(clf.input_names_[order], size[order])
 _ = ax.set(xlabel="Root mean square weight")
 
 # %%
-# New levels and new gaps
-# -----------------------
-# Levels that ``fit`` did not see share one input with rare levels, and a gap in a
-# number is the column's mean.
+# New levels and missing values
+# -----------------------------
+# Levels that ``fit`` did not see share one input with rare levels, and a missing number
+# is replaced by the column's mean.
 
 new = pd.DataFrame(
     {"income": [20_000.0, None], "age": [40.0, 40.0], "town": ["Ulm", "Rome"]}

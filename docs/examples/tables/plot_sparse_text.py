@@ -3,8 +3,8 @@ Text as sparse columns
 ======================
 
 ``TfidfVectorizer`` turns texts into a sparse matrix with thousands of columns.
-``TwoLayerClassifier`` takes this matrix in any format and never makes it dense as a
-whole. Sparse columns are scaled but not centred.
+``TwoLayerClassifier`` accepts any sparse format and never makes the whole matrix dense.
+Sparse columns are scaled but not centred.
 """
 
 # %%
@@ -48,9 +48,9 @@ print(
 print(texts[0])
 
 # %%
-# Three classifiers behind one vectorizer
-# ---------------------------------------
-# Each hidden unit has a weight for every word, so a small number of units saves time.
+# Three classifiers with the same vectorizer
+# ------------------------------------------
+# Each hidden unit has a weight for every word, so fewer units save time.
 # ``input_dropout`` keeps the network from relying on single words. Linear models are
 # fast and hard to beat on a few hundred texts, so try them first.
 
@@ -76,8 +76,8 @@ for name, model in models.items():
     print(f"{name:<19} {accuracy:8.3f} {loss:9.3f} {seconds:8.1f}")
 
 # %%
-# How sparse, and how large
-# -------------------------
+# Sparsity and memory
+# -------------------
 
 vectorizer, clf = pipelines["TwoLayerClassifier"]
 X = vectorizer.transform(train)
@@ -91,7 +91,7 @@ same = np.allclose(clf.predict_proba(X), clf.predict_proba(X.tocsc()))
 print("The format makes no difference:", same)
 
 # %%
-# What is confused
+# Confusion matrix
 # ----------------
 
 _, ax = plt.subplots(figsize=(7, 5.5), layout="constrained")

@@ -2,17 +2,17 @@
 Streams and Parquet files
 =========================
 
-``partial_fit`` takes one batch at a time, for data that do not fit into memory or that
-arrive over time. Means, standard deviations and class frequencies are those of all rows
-so far.
+``partial_fit`` takes one batch at a time. Use it for data that do not fit into memory
+or that arrive over time. Means, standard deviations and class frequencies are computed
+from all rows so far.
 """
 
 # %%
 # A stream that changes
 # ---------------------
-# Each batch is predicted before it is learned, so every score is that of new rows.
-# After half of the batches, two columns swap places. The learning rate of
-# ``partial_fit`` is constant, so the network can follow.
+# Each batch is predicted before the model learns from it, so every score is measured on
+# new rows. After half of the batches, two columns are swapped. The learning rate of
+# ``partial_fit`` is constant, so the network can adapt.
 
 import pickle
 import tempfile
@@ -74,7 +74,7 @@ _ = ax.legend()
 # Stop, save and continue
 # -----------------------
 # A saved model continues where it stopped. The weights are the same as without the
-# stop.
+# interruption.
 
 first, second = list(batches())[:2]
 model = TwoLayerClassifier(random_state=0).partial_fit(*first, classes=[0, 1, 2])
@@ -87,8 +87,8 @@ print("Same weights:", np.array_equal(loaded.coefs_[0], model.coefs_[0]))
 # A Parquet file
 # --------------
 # A Parquet file is read one row group at a time. Write it once in random order, because
-# a sorted file would show the network one class at a time. Frames are accepted in
-# streams too. The levels of categories are those of the first batch.
+# a sorted file would show the network one class at a time. ``partial_fit`` also accepts
+# data frames. The first batch determines the levels of categories.
 
 folder = tempfile.TemporaryDirectory()
 path = Path(folder.name) / "rows.parquet"

@@ -2,9 +2,9 @@
 Weights of rows and of classes
 ==============================
 
-A sample weight says how often a row counts. ``TwoLayerClassifier`` takes it exactly. A
-row of weight 3 gives the same model as three copies of it, and a row of weight 0 the
-same model as leaving it out. Class weights multiply the sample weights.
+A sample weight says how often a row counts, and ``TwoLayerClassifier`` uses it exactly.
+A row of weight 3 gives the same model as three copies of it, and a row of weight 0 has
+no effect. Class weights multiply the sample weights.
 """
 
 # %%
@@ -37,9 +37,8 @@ print("largest difference, rows in another order: ", np.abs(weighted - shuffled)
 # ------------
 # One row in twenty belongs to class 1. Without weights, the probabilities are
 # calibrated and seldom exceed one half. ``class_weight="balanced"`` gives both classes
-# the same total weight. It finds more of the rare class, but it also gives more false
-# alarms, and its probabilities are those of a population in which both classes are
-# equally frequent.
+# the same total weight. It finds more rows of the rare class, but it also gives more
+# false alarms, and its probabilities assume that both classes are equally frequent.
 
 X, y = make_classification(
     4000, 10, n_informative=5, weights=[0.95], class_sep=0.6, random_state=0
@@ -65,8 +64,8 @@ print(f"Class 1 makes up {y_test.mean():.3f} of the rows.")
 # Or move the threshold
 # ---------------------
 # Both models rank the rows similarly. If you need calibrated probabilities as well, fit
-# without weights and choose a threshold. ``TunedThresholdClassifierCV`` of scikit-learn
-# does so by cross-validation.
+# without weights and choose a threshold. scikit-learn's ``TunedThresholdClassifierCV``
+# does this by cross-validation.
 
 _, ax = plt.subplots(layout="constrained")
 thresholds = np.linspace(0.01, 0.99, 99)

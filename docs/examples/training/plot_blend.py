@@ -2,10 +2,10 @@
 Members, dropout and the blend
 ==============================
 
-``n_estimators`` networks are trained at once and their probabilities averaged.
-``dropout`` switches off a share of the hidden units at each step. The blend trains four
-variants that differ in dropout and in how columns enter, and weights them by their loss
-on held-out rows.
+``n_estimators`` networks, called members, are trained at once, and their probabilities
+are averaged. ``dropout`` switches off a share of the hidden units at each step. The
+blend trains four variants that differ in dropout and in the encoding of numeric
+columns, and weights them by their loss on held-out rows.
 """
 
 # %%
@@ -48,8 +48,8 @@ _ = right.legend()
 # %%
 # Dropout
 # -------
-# Without dropout the training loss falls fastest, because the network memorizes the
-# rows. The dashed validation loss is what counts.
+# Without dropout, the training loss falls fastest, because the network memorizes the
+# rows. Compare the settings by the validation loss, the dashed line.
 
 _, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
 for dropout in [0.0, 0.2, 0.5]:
@@ -63,8 +63,9 @@ _ = ax.legend(fontsize="small", ncols=2)
 # %%
 # The blend
 # ---------
-# In the first table the probability is a smooth function of the columns, in the second
-# it jumps at thresholds. ``blend_weights_`` shows which variants suit each of them.
+# In the first table, the probability is a smooth function of the columns. In the second
+# table, it jumps at thresholds. ``blend_weights_`` shows which variants suit each of
+# them.
 
 tables = {"smooth": make_classification(1500, 10, n_informative=6, random_state=0)}
 steps = np.random.default_rng(0).random((1500, 10))

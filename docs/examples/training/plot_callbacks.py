@@ -2,18 +2,17 @@
 Callbacks
 =========
 
-Callbacks of scikit-learn 1.9 or newer watch a fit and can stop it.
+Callbacks, which need scikit-learn 1.9 or newer, observe a fit and can stop it.
 ``TwoLayerClassifier`` calls them after each epoch. scikit-learn has a progress bar and
-a monitor of scores, and you can write a callback of your own as a class with four
-methods.
+a monitor of scores, and you can write your own callback as a class with four methods.
 """
 
 # %%
 # A monitor of scores
 # -------------------
-# ``ScoringMonitor`` scores the training rows after each epoch with a scorer of
-# scikit-learn. It scores the model of the best epoch so far, so its curve is flat while
-# no epoch is better.
+# ``ScoringMonitor`` scores the training rows after each epoch with a scikit-learn
+# scorer. It scores the model of the best epoch so far, so its curve stays flat until a
+# better epoch is found.
 
 import time
 
@@ -68,7 +67,7 @@ class TimeLimit:
         """Do nothing before an epoch."""
 
     def on_fit_task_end(self, estimator, context):
-        """Stop when the time is over."""
+        """Stop when the time is up."""
         return time.perf_counter() > self.end
 
     def teardown(self, estimator, context):
@@ -88,8 +87,8 @@ print(f"accuracy on new rows: {patient.score(X_test, y_test):.3f}")
 # %%
 # In a pipeline and in a grid search
 # ----------------------------------
-# A callback of the network stays with it inside other estimators. This monitor follows
-# all fits of a search. Set a ``ProgressBar`` on the outermost estimator instead.
+# A callback of the network also works inside other estimators. This monitor records all
+# fits of a search. Set a ``ProgressBar`` on the outermost estimator instead.
 
 monitor = ScoringMonitor(scoring="neg_log_loss")
 network = TwoLayerClassifier(max_iter=20, blend=False, random_state=0)

@@ -3,8 +3,9 @@ Thresholds and bands: n_knots
 =============================
 
 If a label depends on thresholds or narrow bands of single columns, trees have an
-advantage over a network, whose functions bend slowly. ``n_knots`` adds a piecewise
-linear basis in the quantiles of each column, which lets the network bend there.
+advantage over a network, whose predictions change smoothly. ``n_knots`` adds a
+piecewise linear basis in the quantiles of each column, with which the network can fit
+such thresholds and bands.
 """
 
 # %%
@@ -45,8 +46,8 @@ _ = ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4)
 # %%
 # Bands in some of ten columns
 # ----------------------------
-# The default blend includes a variant with 12 knots. More knots cost time and, where
-# the truth is smooth, some accuracy.
+# The default blend includes a variant with 12 knots. More knots cost time and, if the
+# true function is smooth, some accuracy.
 
 X = rng.random((1500, 10))
 label = np.sin(20 * X[:, :3]).sum(axis=1) > 0

@@ -3,15 +3,15 @@ L-BFGS on small data
 ====================
 
 ``solver="lbfgs"`` minimizes the penalized loss on all rows at once, with SciPy's
-L-BFGS-B. It has no learning rate and ends when the gradient is small. It suits a few
-hundred rows, exact optima and comparisons with theory.
+L-BFGS-B. It has no learning rate and ends when the gradient is small. Use it for a few
+hundred rows, for exact optima and for comparisons with theory.
 """
 
 # %%
 # Two solvers, three tables
 # -------------------------
 # L-BFGS has no dropout, so only the weight decay ``alpha`` and early stopping
-# regularize it. The third line of each table has more weight decay.
+# regularize it. The third line for each dataset is for a stronger weight decay.
 
 import time
 
@@ -70,7 +70,7 @@ print(f"Stopped after {linear.n_iter_} iterations: {linear.stop_reason_}")
 # ---------------------------
 # Each solver trains one network on all rows of the wine data. The curves show the loss
 # without the penalty. L-BFGS minimizes the sum of loss and penalty, so its loss levels
-# off where a lower loss would cost more penalty.
+# off where a lower loss would increase the penalty more.
 
 X, y = load_wine(return_X_y=True)
 _, ax = plt.subplots(layout="constrained")
