@@ -349,7 +349,13 @@ def _check_groups(groups, weight):
             f"groups has missing values: {len(missing)} of {len(groups)}, the first in "
             f"row {missing[0]}. Give every row a group."
         )
-    known = np.unique(groups[weight > 0])
+    try:
+        known = np.unique(groups[weight > 0])
+    except TypeError as error:
+        raise ValueError(
+            f"groups must be of one type that can be sorted. Got a mix: {error}. "
+            "Convert them, for example with str."
+        ) from error
     return np.minimum(np.searchsorted(known, groups), len(known) - 1)
 
 

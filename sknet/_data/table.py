@@ -191,7 +191,11 @@ def _numbers(column, name):
 
 def _strings(column, name, from_numbers):
     """Levels of a column of categories as strings, and which of them are gaps."""
-    if not from_numbers:
+    # not by way of floats, which would merge integers beyond 2**53
+    if isinstance(column, np.ndarray):
+        if column.dtype.kind in "iu":
+            return column.astype(str).astype(object), np.zeros(len(column), dtype=bool)
+    elif column.dtype.is_integer() or not from_numbers:
         missing = column.is_null().to_numpy()
         try:
             return column.cast(nw.String).to_numpy().astype(object), missing

@@ -110,6 +110,14 @@ def test_categories_of_numbers_are_their_strings(net, frame, y, dtype):
         assert_same_model(net().fit(other, y), other, expected, words)
 
 
+def test_large_integers_are_levels_of_their_own(net, y):
+    """Floats would merge 2**53 and the integer that follows it."""
+    codes = (2**53 + y)[:, np.newaxis]
+    clf = net(categorical_features=[0]).fit(codes, y)
+    assert list(clf.input_names_) == [f"x0={2**53}", f"x0={2**53 + 1}"]
+    assert clf.score(codes, y) == 1
+
+
 def test_categorical_features_are_names_indices_or_a_mask(net, frame, y):
     choices = [["code", "word"], [3, 4], np.array([4, 3]), [False] * 3 + [True] * 2]
     first, *others = (net(categorical_features=c).fit(frame, y) for c in choices)
