@@ -1,9 +1,8 @@
-"""Draw figures of the last runs, from results/ to docs/images/.
+"""Draw the figure of the last quality run, from results/ to docs/images/.
 
 python benchmarks/plots.py
 
 ``quality.svg`` shows mean log-losses, and log-losses on each table relative to sknet.
-``speed.svg`` shows the times of the other competitors relative to sknet.
 """
 
 import argparse
@@ -18,9 +17,6 @@ import numpy as np
 from competitors import OURS
 from matplotlib.ticker import NullLocator
 from runs import RESULTS, read
-from speed import ratios
-
-SHOWN = {"MLPClassifier": "C0", "MLPClassifier, float32": "C9", "torch": "C1"}
 
 
 def losses_of(results):
@@ -62,40 +58,12 @@ def draw_tables(axes, losses):
     axes.set_title("Each dot is a table. Above 1, sknet is better.")
 
 
-def draw_ratios(axes, results):
-    """Draw medians and quartiles of the competitors' times over ours."""
-    over, problems = ratios(results), list(dict.fromkeys(results["problem"]))
-    place = np.arange(len(problems))
-    for j, (name, color) in enumerate(SHOWN.items()):
-        if name in over:
-            table = over[name].groupby("problem").quantile([0.25, 0.5, 0.75]).unstack()
-            low, middle, high = table.reindex(problems).to_numpy().T
-            spread, at = [middle - low, high - middle], place + 0.25 * (j - 1)
-            style = {"fmt": "o", "ms": 4, "capsize": 3, "color": color}
-            axes.errorbar(at, middle, spread, label=name, **style)
-    axes.axhline(1, color="C3", linewidth=1)
-    axes.set_yscale("log")
-    axes.set_yticks([0.5, 1, 2, 5, 10], [0.5, 1, 2, 5, 10])
-    axes.set_xticks(place, [p.replace(", ", "\n") for p in problems], fontsize=8)
-    axes.set_ylabel("time relative to sknet")
-    axes.set_title("The same work, median and quartiles")
-    axes.grid(axis="y", color="0.93", zorder=0)
-    axes.legend(fontsize=8)
-
-
 def quality_picture():
     """Draw means and tables of quality.py's last run."""
     losses = losses_of(read(RESULTS / "quality.csv"))
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
     draw_means(left, losses)
     draw_tables(right, losses)
-    return figure
-
-
-def speed_picture():
-    """Draw times of speed.py's last run over ours."""
-    figure, axes = plt.subplots(figsize=(9, 4.2), layout="constrained")
-    draw_ratios(axes, read(RESULTS / "speed.csv"))
     return figure
 
 
@@ -107,8 +75,7 @@ def main():
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     mpl.rcParams["svg.hashsalt"] = "sknet"  # the same file for the same figures
-    for name, draw in (("quality", quality_picture), ("speed", speed_picture)):
-        draw().savefig(options.out / f"{name}.svg", metadata={"Date": None})
+    quality_picture().savefig(options.out / "quality.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ steps = np.random.default_rng(0).random((1500, 10))
 tables["thresholds"] = steps, np.sin(20 * steps[:, :3]).sum(axis=1) > 0
 
 _, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
-names = ["plain", "sharp", "knots", "ranks"]
+names = ["plain", "masked", "knots", "ranks"]
 for i, (table, (X, y)) in enumerate(tables.items()):
     X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
     plain = TwoLayerClassifier(blend=False, random_state=0).fit(X_train, y_train)
