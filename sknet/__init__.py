@@ -1,4 +1,4 @@
-"""sknet: a neural network for scikit-learn, with one hidden layer."""
+"""sknet: neural networks with one hidden layer for scikit-learn."""
 
 __version__ = "0.2.0"
 

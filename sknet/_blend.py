@@ -1,6 +1,6 @@
-"""A trained blend and its predictions: variants of the network, mixed by their weights.
+"""A trained blend and its predictions, the weighted average over network variants.
 
-One variant with weight 1 is the case without a blend.
+Without a blend, there is one variant with weight 1.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ from sknet._network.network import Shape, TwoLayerNetwork
 
 
 def n_threads(n_jobs, n_tasks):
-    """Threads for some tasks by joblib's conventions; one in other parallel code."""
+    """Number of threads by joblib's conventions, or one inside other parallel code."""
     backend, _ = get_active_backend()
     if backend.nesting_level:
         return 1
@@ -29,7 +29,7 @@ def n_threads(n_jobs, n_tasks):
 
 @dataclass
 class Model:
-    """The trained network of a variant and what it takes to predict with it."""
+    """The trained network of a variant and everything needed to predict with it."""
 
     inputs: Inputs
     network: TwoLayerNetwork
@@ -55,7 +55,7 @@ class Model:
 
 @dataclass
 class Blend:
-    """The models of all variants, and statistics in place of some of X's columns."""
+    """The models of all variants, and the statistics that replace some columns of X."""
 
     models: list[Model]
     levels: LevelStatistics | None
@@ -72,7 +72,7 @@ class Blend:
 
         def _predict(part):
             raws, inputs, known = [], None, None
-            with np.errstate(all="ignore"):  # what is too large is cut, or rounds to 0
+            with np.errstate(all="ignore"):  # overflows are clipped or become 0
                 for model in models:
                     if model.inputs is not known:  # some follow one that shares them
                         known, inputs = model.inputs, model.inputs.take(X, part)
@@ -97,7 +97,7 @@ class Blend:
         return predicted
 
     def state(self):
-        """All attributes, as plain types, which skops need not be told to trust."""
+        """All attributes, as plain types that skops trusts by default."""
         inputs = [model.inputs for model in self.models]
         return {
             "inputs": [each.state() for each in inputs],
@@ -126,7 +126,7 @@ def mean_proba(loss, raws, weights):
 
 
 def most_probable(loss, raws, weights):
-    """Index (m,) of the class of the highest probability."""
+    """Index (m,) of the class with the highest probability."""
     return mean_proba(loss, raws, weights).argmax(axis=1)
 
 

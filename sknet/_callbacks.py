@@ -1,7 +1,7 @@
-"""The bridge to scikit-learn's callbacks: a fit as tasks that callbacks follow.
+"""The bridge to scikit-learn's callbacks, which describes a fit as a tree of tasks.
 
-No other module knows their protocol, which scikit-learn declares experimental. Before
-scikit-learn 1.9 there is none, and nothing here has an effect.
+No other module depends on their protocol, which scikit-learn declares experimental.
+Before scikit-learn 1.9, there are no callbacks and this module has no effect.
 """
 
 from copy import deepcopy
@@ -11,13 +11,13 @@ try:
 except ImportError:
 
     class CallbackSupportMixin:
-        """Empty: an estimator has no ``set_callbacks`` before scikit-learn 1.9."""
+        """Empty, as estimators have no ``set_callbacks`` before scikit-learn 1.9."""
 
 
 class Task:
-    """A fit, a member of it or an epoch, as callbacks see it.
+    """A fit, one of its members or an epoch, as callbacks see it.
 
-    Without callbacks, which means without a context, the methods do nothing.
+    Without callbacks, there is no context, and the methods do nothing.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Task:
 
     @classmethod
     def of_fit(cls, estimator, name, X, y, sample_weight, max_subtasks):
-        """The task of a fit, which all others are part of."""
+        """The task of the whole fit, which contains all other tasks."""
         if not getattr(estimator, "_skl_callbacks", None):
             return cls(estimator, None, {})
         context = estimator._init_callback_context(
@@ -49,7 +49,7 @@ class Task:
         return cls(estimator, context, {"X": X, "y": y, "metadata": metadata})
 
     def subtask(self, name, max_subtasks=0):
-        """The subtask under way, or else the next one."""
+        """The current subtask, or the next one if none is running."""
         if self.context is None:
             return self
         if self._subtask is None or self._subtask._ended:
@@ -64,7 +64,7 @@ class Task:
         ----------
         monitor : Monitor
         progress : callable
-            Returns the attributes that the estimator shows.
+            Returns the attributes that the estimator shows to callbacks.
         fitted : callable
             Returns all fitted attributes, as if training had stopped. They are copied
             if a callback asks for a fitted estimator.
@@ -76,11 +76,11 @@ class Task:
         monitor.on_end = lambda: self.subtask("epoch").end(progress, fitted)
 
     def end(self, progress, fitted):
-        """End the task; True if a callback asks to stop."""
+        """End the task and return True if a callback asks to stop."""
         if self.context is None:
             return False
         if self._subtask is not None and not self._subtask._ended:
-            self._subtask.end(progress, fitted)  # it was begun and came to nothing
+            self._subtask.end(progress, fitted)  # it was started but not finished
         self._ended = True
         vars(self.estimator).update(progress())
         return self._call(
@@ -92,5 +92,5 @@ class Task:
         """Call a hook of all callbacks."""
         try:
             return hook(estimator=self.estimator, **self.data, **values)
-        except StopIteration as error:  # SciPy's L-BFGS would take it as its own
+        except StopIteration as error:  # SciPy's L-BFGS would take it as its own signal
             raise RuntimeError("A callback raised StopIteration.") from error

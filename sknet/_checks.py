@@ -1,14 +1,13 @@
-"""X, y and weights checked once, at the door; labels to class indices.
+"""Checks of X, y, weights and groups; labels to class indices.
 
-Whatever is wrong with the input is said here, in one error that names the parameter,
-what is allowed and what was given. Past this module, arrays are trusted. Settings are
-checked by scikit-learn, from the estimator's ``_parameter_constraints``.
+Bad input raises one error, which names the parameter, what is allowed and what was
+given. The modules below this one trust their arrays. scikit-learn checks the settings
+with the estimator's ``_parameter_constraints``.
 """
 
 import math
 import sys
 import warnings
-from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import NamedTuple
 
@@ -63,13 +62,13 @@ PARAMETER_CONSTRAINTS = {
 }
 
 PLAIN_DTYPES = "fd?bBhHiIlLqQ"  # float32, float64, bool and all integers
-MISSING_TYPES = {"NoneType", "NAType", "NaTType"}
 OWN_FRAMES = {"sknet", "sklearn", "contextlib"}
-ROWS_TO_COMPARE = 2_000  # enough to tell the size of columns
+ROWS_TO_COMPARE = 2_000  # enough to compare the scales of columns
+REPLACED = "Meta-estimators such as VotingClassifier replace labels with integers"
 
 
 def warn(message, category=UserWarning):
-    """Warn at the line of the user, outside of sknet and scikit-learn's wrapper."""
+    """Warn at the user's line of code, outside sknet and scikit-learn's wrapper."""
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals["__name__"].split(".")[0] in OWN_FRAMES:
         frame, level = frame.f_back, level + 1
@@ -95,21 +94,18 @@ def check_rows(
     Parameters
     ----------
     classes : ndarray of shape (n_classes,) or None
-        The known classes. None takes those of the rows of positive weight.
+        The known classes. With None, the classes of the rows with positive weight.
     reset : bool
-        Whether the columns of X are new to the estimator.
+        Whether the columns of X may differ from those of an earlier call.
 
     Raises
     ------
     ValueError, TypeError
-        For what scikit-learn refuses, columns that are neither numbers nor categories,
-        labels that are no known class, and weights that are negative or all zero.
+        If scikit-learn rejects the input, a column is neither numeric nor categorical,
+        a label is not a known class, or the weights are negative or all zero.
     """
     if y is None:
-        raise ValueError(
-            f"This {type(estimator).__name__} estimator requires y to be passed, but "
-            "the target y is None."
-        )
+        raise ValueError("fit requires y to be passed, but the target y is None.")
     X, y = _plain_X(estimator, X, reset), check_labels(y)
     check_consistent_length(X, y, groups)
     weight = check_weights(sample_weight, X)
@@ -122,82 +118,75 @@ def check_rows(
         classes = np.unique(y[weight > 0])
     n_levels = {j: len(levels) for j, levels in estimator._table.levels.items()}
     rows = Rows(X, _encode(y, classes, weight), weight, classes, n_levels, groups)
-    _check_class_weight(estimator.class_weight, rows)
+    if isinstance(estimator.class_weight, dict):
+        _check_class_weight(estimator.class_weight, rows)
     if not estimator.standardize:
         _warn_about_scales(X)
     return rows
 
 
 def check_validation_set(estimator, rows, X_val, y_val, sample_weight_val):
-    """The given validation set, checked and encoded; None if there is none.
+    """Check and encode the validation set; return None if there is none.
 
     Raises
     ------
     ValueError
         If only a part is given, or a label was not seen in training.
     """
-    if X_val is None and y_val is None:
-        if sample_weight_val is not None:
-            raise ValueError("sample_weight_val was given without X_val and y_val.")
+    parts = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+    given = [name for name, part in parts.items() if part is not None]
+    missing = [name for name in ("X_val", "y_val") if name not in given]
+    if not given:
         return None
-    if X_val is None or y_val is None:
-        given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
-        raise ValueError(f"{given} was given without {missing}: pass both or neither.")
-    at_fault = "X_val and y_val"
+    if missing:
+        raise ValueError(f"{given[0]} was given without {' and '.join(missing)}.")
     try:
         X, y = check_X(estimator, X_val), check_labels(y_val, "y_val")
         check_consistent_length(X, y)
-        at_fault = "sample_weight_val"
         weight = check_weights(sample_weight_val, X, "sample_weight_val")
     except (ValueError, TypeError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"The validation set, {at_fault}: {error}") from error
+        raise ValueError(f"The validation set, {', '.join(given)}: {error}") from error
     codes = _encode(y, rows.classes, weight, "y_val")
     return rows._replace(X=X, y=codes, sample_weight=weight, group=None)
 
 
 def check_X(estimator, X):
     """X (n_samples, n_features) for prediction, as an array or CSR."""
-    if _is_usable_as_it_is(estimator, X):
-        return X
-    return _to_array(estimator, _plain_X(estimator, X, False))
+    # scikit-learn's checks take longer than the prediction of a single row
+    passes_all_checks = (
+        type(X) is np.ndarray
+        and X.dtype.char in PLAIN_DTYPES
+        and X.dtype.isnative
+        and X.ndim == 2
+        and X.shape[1] == estimator.n_features_in_
+        and X.size > 0
+        and not hasattr(estimator, "feature_names_in_")
+        and not estimator._table.levels
+        and _is_finite(X)
+    )
+    return X if passes_all_checks else _to_array(estimator, _plain_X(estimator, X))
 
 
-def _is_usable_as_it_is(estimator, X):
-    """Whether scikit-learn's validation would return X unchanged and without a warning.
-
-    For a single row it takes longer than the prediction.
-    """
-    if type(X) is not np.ndarray or X.dtype.char not in PLAIN_DTYPES or X.ndim != 2:
-        return False
-    if X.shape[1] != estimator.n_features_in_ or X.size == 0:
-        return False
-    if hasattr(estimator, "feature_names_in_") or not X.dtype.isnative:
-        return False
-    if estimator._table.levels:
-        return False
-    if X.dtype.kind != "f" or get_config()["assume_finite"]:
+def _is_finite(values):
+    """Whether all values are finite, or scikit-learn's configuration assumes so."""
+    if values.dtype.kind != "f" or get_config()["assume_finite"]:
         return True
-    with np.errstate(over="ignore", invalid="ignore"):
-        return math.isfinite(np.add.reduce(X, None))  # only if all its terms are
+    with np.errstate(over="ignore", invalid="ignore"):  # a finite sum has finite terms
+        return math.isfinite(np.add.reduce(values, None))
 
 
-def _plain_X(estimator, X, reset):
-    """A data frame, an array or CSR, whose number and names of columns are right."""
+def _plain_X(estimator, X, reset=False):
+    """Convert X to a frame, an array or CSR; check its number and names of columns."""
     if is_frame(X):
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         if 0 in X.shape:
-            raise ValueError(
-                f"Found array with {X.shape[0]} sample(s) and {X.shape[1]} feature(s) "
-                "while a minimum of 1 is required."
-            )
+            raise ValueError(f"X has the shape {X.shape}, without rows or columns.")
         return X
     if isinstance(X, np.ma.MaskedArray):
         X = X.astype(np.float64).filled(np.nan)
-    options = {"accept_sparse": ("csr", "csc"), "dtype": "numeric", "reset": reset}
+    options = {"accept_sparse": "csr", "ensure_all_finite": False, "reset": reset}
     try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            X = validate_data(estimator, X, ensure_all_finite=False, **options)
+        X = validate_data(estimator, X, **options)
     except (ValueError, TypeError) as error:
         raise _with_column(error, X) from error
     if X.dtype.kind not in "biuf":
@@ -214,163 +203,121 @@ def _plain_X(estimator, X, reset):
 
 
 def _with_column(error, X):
-    """An error of scikit-learn's that names the column and the value in question."""
-    if not isinstance(X, (np.ndarray, list)) or np.asarray(X, object).ndim != 2:
+    """Make scikit-learn's error name the column and the value."""
+    values = np.array(X, dtype=object) if isinstance(X, list) else X
+    if getattr(values, "ndim", 0) != 2 or values.dtype.kind not in "OSU":
         return error
-    for j, column in enumerate(np.asarray(X, object).T):
-        for value in column:
+    for row in values:
+        for j, value in enumerate(row):
             try:
                 float(value)
             except (ValueError, TypeError):
-                first_line = str(error).partition("\n")[0][:110]
-                hint = "Convert it to numbers."
-                if isinstance(value, str):
-                    hint = "Strings are categories in a data frame, not in an array."
-                return type(error)(
+                kind, first_line = type(error), str(error).partition("\n")[0][:110]
+                return kind(
                     f"{first_line}: column {j} of X holds {str(value)[:60]!r} of type "
-                    f"{type(value).__name__}. {hint}"
+                    f"{type(value).__name__}. Strings are categories in a data frame, "
+                    "not in an array."
                 )
     return error
 
 
 def _to_array(estimator, X):
-    """X as an array of numbers and codes, or CSR, without infinity."""
+    """Convert X to an array of numbers and codes, or CSR, without infinite values."""
     table = estimator._table
     if is_frame(X) or table.levels:
-        if sp.issparse(X):
-            raise ValueError(
-                "X is sparse, but was a data frame with categories in fit. Give a data "
-                "frame."
-            )
         X = table.transform(X)
-    if get_config()["assume_finite"] or X.dtype.kind != "f":
-        return X
     values = X.data if sp.issparse(X) else X
-    with np.errstate(over="ignore", invalid="ignore"):
-        if math.isfinite(np.add.reduce(values, None)):
-            return X
-    infinite = np.isinf(values)
-    if infinite.any():
-        place = np.argwhere(infinite)[0]
-        column = X.indices[place[0]] if sp.issparse(X) else place[1]
-        raise ValueError(
-            f"Input X contains infinity: column {table.name(column)!r} has "
-            f"{values[tuple(place)]}. Replace it by a number, or by NaN for a missing "
-            "value."
-        )
-    return X
-
-
-def _is_missing(value):
-    return (
-        value is None
-        or type(value).__name__ in MISSING_TYPES
-        or (isinstance(value, float) and value != value)
+    if _is_finite(values) or not np.isinf(values).any():
+        return X
+    place = tuple(np.argwhere(np.isinf(values))[0])
+    column = table.name(X.indices[place] if sp.issparse(X) else place[1])
+    raise ValueError(
+        f"Input X contains infinity: column {column!r} has {values[place]}. Replace it "
+        "with a number, or with NaN for a missing value."
     )
 
 
 def check_labels(y, name="y"):
-    """Labels (n_samples,) of one type that can be sorted.
-
-    Objects that are all integers, bools or floats become an array of that type, which
-    scikit-learn would refuse.
+    """Convert y to labels (n_samples,) of one sortable type.
 
     Raises
     ------
     ValueError
-        For missing labels and a mix of types.
+        If labels are missing or of different types.
     """
-    plain = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
-    if plain is not None and plain.kind in "bui" and not y.isna().any():
-        y = y.to_numpy(dtype=plain)
-    elif isinstance(y, np.ma.MaskedArray):
-        y = np.where(np.ma.getmaskarray(y), None, y.data.astype(object))
-    elif isinstance(y, (list, tuple)):  # NumPy would make strings of a mix
-        objects = np.array(y, dtype=object)
-        y = objects if objects.ndim == 1 else y
-    labels = np.asarray(y)
-    if labels.dtype.kind == "T":
-        labels = labels.astype(object)
-    labels = column_or_1d(
-        labels if labels.dtype.kind == "O" else _check_y(y), warn=True
-    )
-    if labels.dtype.kind == "M" and np.isnat(labels).any():
-        labels = np.where(np.isnat(labels), None, labels.astype(object))
-    if labels.dtype.kind != "O":
-        check_classification_targets(labels)
-        return labels
-    missing = [i for i, label in enumerate(labels) if _is_missing(label)]
-    if missing:
-        raise ValueError(
-            f"Input {name} contains NaN or other missing labels: {len(missing)} of "
-            f"{len(labels)}, the first in row {missing[0]}. Label these rows or drop "
-            f"them, for example with keep = pandas.notna({name})."
-        )
-    types = {type(label) for label in labels}
-    names = sorted(t.__name__ for t in types)
-    if all(issubclass(t, (Real, np.bool_)) for t in types):
-        labels = np.array(labels.tolist())
-    elif len({str if issubclass(t, str) else t for t in types}) > 1:
-        raise ValueError(
-            f"{name} must hold labels of one type that can be sorted. Got a mix: "
-            f"{names}."
-        )
-    else:
-        try:
-            sorted(set(labels.tolist()))
-        except TypeError as error:
-            raise ValueError(
-                f"Unknown label type: {name} holds objects of type {names}, which "
-                "cannot be sorted."
-            ) from error
+    problem = f"Input {name} contains NaN or other missing labels"
+    advice = f"Label these rows or drop them, for example with pandas.notna({name})."
+    labels = _check_values(y, name, problem, advice)
     if labels.dtype.kind != "O" or isinstance(labels[0], str):
-        check_classification_targets(labels)
+        check_classification_targets(_check_y(labels))
     return labels
 
 
 def _check_groups(groups, weight):
-    """Group of each row as codes, which rows of weight zero do not change.
+    """Encode the group of each row. Rows of weight zero do not affect the codes."""
+    if np.ndim(groups) != 1:
+        shape = np.shape(groups)
+        raise ValueError(f"groups must have the shape (n_samples,). Got {shape}.")
+    problem, advice = "groups has missing values", "Assign every row to a group."
+    groups = _check_values(groups, "groups", problem, advice)
+    known = np.unique(groups[weight > 0])
+    return np.minimum(np.searchsorted(known, groups), len(known) - 1)
+
+
+def _check_values(values, name, problem, advice):
+    """Labels or groups (n_samples,) of one type that can be sorted.
+
+    Objects that are all integers, bools or floats become an array of that type.
 
     Raises
     ------
     ValueError
-        If a group is missing.
+        For missing values, with the ``problem`` and the ``advice``, and mixed types.
     """
-    if isinstance(groups, (list, tuple)):  # NumPy would make strings of a mix
-        groups = np.array(groups, dtype=object)
-    groups = np.asarray(groups)
-    if groups.ndim != 1:
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.where(np.ma.getmaskarray(values), None, values.data.astype(object))
+    elif isinstance(values, (list, tuple)):  # NumPy would make strings of mixed types
+        values = np.array(values, dtype=object)
+    values = column_or_1d(np.asarray(values), warn=True)
+    if values.dtype.kind == "T":
+        values = values.astype(object)
+    is_object = values.dtype.kind == "O"
+    missing = [_is_missing(v) for v in values] if is_object else values != values
+    (missing,) = np.nonzero(missing)
+    if len(missing):
         raise ValueError(
-            f"groups must have the shape (n_samples,). Got the shape {groups.shape}."
+            f"{problem}: {len(missing)} of {len(values)}, the first in row "
+            f"{missing[0]}. {advice}"
         )
-    missing = [i for i, value in enumerate(groups.tolist()) if _is_missing(value)]
-    if missing:
-        raise ValueError(
-            f"groups has missing values: {len(missing)} of {len(groups)}, the first in "
-            f"row {missing[0]}. Give every row a group."
-        )
+    if not is_object:
+        return values
+    types = {type(value) for value in values}
+    if all(issubclass(t, (Real, np.bool_)) for t in types):
+        return np.array(values.tolist())
     try:
-        known = np.unique(groups[weight > 0])
+        sorted(set(values))
     except TypeError as error:
+        names = str(sorted(t.__name__ for t in types))[:100]
         raise ValueError(
-            f"groups must be of one type that can be sorted. Got a mix: {error}. "
-            "Convert them, for example with str."
+            f"{name} must hold labels of one type that can be sorted. Unknown label "
+            f"type: {name} holds objects of type {names}. Convert them to strings."
         ) from error
-    return np.minimum(np.searchsorted(known, groups), len(known) - 1)
+    return values
+
+
+def _is_missing(value):
+    """Whether a value is None, NaN, NaT or pandas.NA."""
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
 
 
 def check_weights(sample_weight, X, name="sample_weight"):
-    """Weights (n_samples,) in float64, ones for None.
+    """Check the weights (n_samples,) and convert them to float64. None gives ones.
 
     Raises
     ------
     ValueError
         If a weight is negative or not finite, or if none is positive.
     """
-    if sample_weight is None:
-        return np.ones(X.shape[0])
-    if isinstance(sample_weight, Real):
-        sample_weight = np.full(X.shape[0], float(sample_weight))
     weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
     if weight.min() < 0:
         raise ValueError(
@@ -378,63 +325,52 @@ def check_weights(sample_weight, X, name="sample_weight"):
             f"{weight.min():g}. Weights must be zero or positive."
         )
     if weight.max() == 0:
-        raise ValueError(
-            f"All sample weights are zero: `{name}` must give at least one row a "
-            "positive weight."
-        )
+        raise ValueError(f"All weights are zero: give a row a positive `{name}`.")
     return weight
 
 
 def _encode(y, classes, weight, name="y"):
-    """Each label's index into ``classes``; 0 for rows of weight zero.
+    """Index of each label in ``classes``, or 0 for rows of weight zero.
 
     Raises
     ------
     ValueError
-        If a label is not among the classes; the message names it.
+        If a label is not among the classes. The message names it.
     """
-    codes = np.zeros(len(y), np.intp)
-    counts = weight > 0
-    labels, found = np.unique(y[counts], return_inverse=True)
-    known = {label: i for i, label in enumerate(classes.tolist())}
+    known = {label: code for code, label in enumerate(classes.tolist())}
+    labels, found = np.unique(y[weight > 0], return_inverse=True)
     unseen = [label for label in labels.tolist() if label not in known]
     if unseen:
-        hint = ""
-        if name == "y_val":
-            hint = (
-                " Meta-estimators such as VotingClassifier replace the labels of y by "
-                "integers: y_val must hold these."
-            )
+        hint = f" {REPLACED}: y_val must hold these." if name == "y_val" else ""
         raise ValueError(
-            f"{name} contains labels that were not among the classes seen before: "
-            f"{unseen[:5]}. The classes are {classes.tolist()[:20]}.{hint}"
+            f"{name} contains labels that are not among the known classes: "
+            f"{str(unseen)[:60]}. The classes are {str(classes.tolist())[:60]}.{hint}"
         )
-    places = np.array([known[label] for label in labels.tolist()], np.intp)
-    codes[counts] = places[found.reshape(-1)]
+    codes = np.zeros(len(y), np.intp)
+    codes[weight > 0] = np.array([known[label] for label in labels.tolist()])[found]
     return codes
 
 
 def classes_of_stream(classes, known):
-    """The classes of all batches: given at the first call, known since.
+    """The classes of all batches, which the first call determines.
 
     Raises
     ------
     ValueError
-        If they are missing at first or differ later.
+        If `classes` is missing at the first call or differs later.
     """
-    if classes is not None:
-        classes = np.unique(check_labels(np.asarray(classes), "classes"))
-        if classes.dtype.kind == "f" and not np.isfinite(classes).all():
-            raise ValueError(f"classes must be finite. Got {classes.tolist()}.")
-    if known is None and classes is None:
+    if classes is None:
+        if known is None:
+            raise ValueError(
+                "classes must be passed on the first call to partial_fit. Pass all "
+                "labels that can occur."
+            )
+        return known
+    classes = np.unique(check_labels(classes, "classes"))
+    if known is not None and not np.array_equal(classes, known):
         raise ValueError(
-            "classes must be passed on the first call to partial_fit: all labels that "
-            "will ever come."
-        )
-    if known is not None and classes is not None and not np.array_equal(classes, known):
-        raise ValueError(
-            f"classes={classes.tolist()} is not the same as on the first call: "
-            f"{known.tolist()}."
+            f"classes={str(classes.tolist())[:100]} is not the same as on the first "
+            f"call: {str(known.tolist())[:100]}."
         )
     return classes if known is None else known
 
@@ -445,19 +381,15 @@ def _check_class_weight(class_weight, rows):
     Raises
     ------
     ValueError
-        For a label that is no class, a weight that is no weight, or if no row is left
-        with a positive weight.
+        If a label is not a class, a weight is invalid, or no row has a positive weight.
     """
-    if not isinstance(class_weight, Mapping):
-        return
     classes = rows.classes.tolist()
-    complete = set(classes) <= set(class_weight)  # then more labels do no harm
     for label, weight in class_weight.items():
-        if label not in classes and not complete:
+        # if all classes are there, more labels do no harm
+        if label not in classes and not set(classes) <= set(class_weight):
             raise ValueError(
                 f"class_weight has the label {label!r}, which is not among the classes "
-                f"{classes[:20]}. Meta-estimators such as VotingClassifier replace "
-                "labels by integers before they fit: use these, or 'balanced'."
+                f"{str(classes)[:60]}. {REPLACED}: use these, or 'balanced'."
             )
         if not isinstance(weight, Real) or not 0 <= weight < math.inf:
             raise ValueError(
@@ -467,21 +399,23 @@ def _check_class_weight(class_weight, rows):
     counts = np.array([class_weight.get(c, 1) > 0 for c in classes])
     if not counts[rows.y[rows.sample_weight > 0]].any():
         raise ValueError(
-            f"class_weight={class_weight!r} gives every row of y the weight zero."
+            f"class_weight={str(class_weight)[:100]} gives every row of y the weight "
+            "zero. Give a class in y a positive weight."
         )
 
 
 def _warn_about_scales(X):
-    """Name the columns whose size drowns the others, if X is used as it is."""
-    if sp.issparse(X) or X.dtype.kind not in "iuf" or X.shape[1] < 2:
+    """Name the columns that are far larger than the others, if X is used as it is."""
+    if sp.issparse(X):
         return
-    some = X[:: max(1, X.shape[0] // ROWS_TO_COMPARE)].astype(np.float64)
+    some = X[:: 1 + len(X) // ROWS_TO_COMPARE].astype(np.float64)
     sizes = np.fmax.reduce(np.abs(some))
     typical = np.median(sizes[sizes > 0]) if sizes.any() else 0.0
     worst = np.flatnonzero(sizes > 1e3 * max(typical, 1.0))
     if len(worst):
         listed = ", ".join(f"{j} (up to {sizes[j]:.3g})" for j in worst[:5])
         warn(
-            f"standardize=False, but some columns of X are huge: {listed}. The network "
-            "may learn nothing from the others. Use standardize=True or a scaler."
+            "standardize=False, but some columns of X have much larger values than the "
+            f"others: {listed}. The network may not learn from the other columns. Use "
+            "standardize=True or a scaler."
         )

@@ -1,7 +1,7 @@
 """TwoLayerClassifier: settings, fit, partial_fit and predictions.
 
-Input is checked in ``_checks`` and a fit is carried out in ``_fit``. This module holds
-the scikit-learn contract and the documentation of every setting.
+Input is checked in ``_checks`` and a fit is carried out in ``_fit``. This module
+implements scikit-learn's interface and documents every setting.
 """
 
 import warnings
@@ -26,13 +26,13 @@ LAYOUT = 3  # of saved models; increase it when the meaning of an attribute chan
 
 
 class SknetVersionWarning(UserWarning):
-    """A model is loaded by another version of sknet than the one that saved it."""
+    """A model was loaded with another version of sknet than the one that saved it."""
 
     __module__ = "sknet"  # the public name
 
 
 def _trains_in_batches(estimator):
-    """L-BFGS needs all rows at once, so it has no partial_fit."""
+    """Whether the solver supports partial_fit. L-BFGS needs all rows at once."""
     if estimator.solver == "lbfgs":
         raise AttributeError(
             "partial_fit is only available for solver='adam' and solver='sgd'. "
@@ -50,33 +50,34 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     .. math:: p(y \mid x) = \operatorname{softmax}(a(z W_1 + b_1) W_2 + b_2)
 
-    from the scaled columns z, with a single sigmoid output for two classes. On all but
-    small data, four variants of the network are trained, which differ in dropout and in
-    the encoding of numeric columns. Their probabilities are blended with weights that
-    minimize the out-of-fold log-loss. A fit depends on the weighted data only: weight 3
-    equals three copies of a row, weight 0 equals its absence, and the order of the rows
-    does not matter.
+    from the scaled columns z, with a single sigmoid output for two classes. With 100
+    distinct rows or more, `fit` trains four variants of the network, which differ in
+    dropout and in the encoding of numeric columns. Their probabilities are blended with
+    weights that minimize the out-of-fold log-loss. A fit depends only on the weighted
+    data. A row of weight 3 equals three copies, a row of weight 0 has no effect, and
+    the order of the rows does not matter.
 
     Parameters
     ----------
     hidden_layer_size : int or 'auto', default='auto'
-        Hidden units of each member. 'auto' takes 48 for up to 5,000 distinct rows and
+        Hidden units of each member. 'auto' uses 48 for up to 5,000 distinct rows and
         128 for more, and fewer for tens of thousands of columns.
     n_estimators : int or 'auto', default='auto'
-        Number of members. More members average away more variance. 'auto' takes 12 for
+        Number of members. More members reduce the variance further. 'auto' uses 12 for
         up to 5,000 distinct rows and 4 for more.
     activation : {'relu', 'tanh', 'logistic', 'identity'}, default='relu'
         Activation of the hidden units.
     dropout : float or 'auto', default='auto'
-        Share of hidden units switched off at each training step [3]_. 'auto' takes 0.5
-        for up to 5,000 distinct rows and 0.35 for more, and 0.1 in the other variants
-        of a blend.
+        Share of hidden units switched off at each training step [3]_. 'auto' uses 0.5
+        for up to 5,000 distinct rows and 0.35 for more. The other variants of a blend
+        use 0.1.
     input_dropout : float, default=0.0
-        Share of inputs switched off at each training step.
+        Share of inputs switched off at each training step. It is 0.4 in the variant
+        "masked" of a blend.
     blend : bool or 'auto', default='auto'
-        Whether to blend four variants of the network. 'auto' does so from 100 distinct
-        rows on, if `dropout` and `n_knots` are 'auto'. A blend needs dense X, folds,
-        `standardize`, `solver` other than 'lbfgs', and no `warm_start`.
+        Whether to blend four variants of the network. 'auto' blends with 100 distinct
+        rows or more if `dropout` and `n_knots` are 'auto'. A blend needs dense X,
+        folds, `standardize`, a solver other than 'lbfgs', and no `warm_start`.
     solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
         Adam with decoupled weight decay [1]_ [2]_, gradient descent with Nesterov's
         momentum, or SciPy's L-BFGS-B on all rows at once, which suits small data and
@@ -86,23 +87,23 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         or a decay of ``learning_rate * alpha`` at each step of 'adam'. Increase it
         against overfitting.
     batch_size : int or 'auto', default='auto'
-        Rows per step. 'auto' takes a twentieth of the distinct rows, but between 32 and
-        256.
+        Rows per step. 'auto' uses a twentieth of the distinct rows, but at least 32 and
+        at most 256.
     learning_rate : {'cosine', 'constant'}, default='cosine'
-        Schedule. 'cosine' rises for a tenth of the steps and falls to zero at
-        `max_iter`. After `n_iter_no_change` epochs without improvement it falls to zero
-        in half as many epochs as the best one took.
+        Schedule. 'cosine' rises for a tenth of the steps and then falls to zero at
+        `max_iter`. After `n_iter_no_change` epochs without improvement, it falls to
+        zero in half the number of epochs up to the best one.
     learning_rate_init : float, default=0.01
         The highest learning rate. Decrease it if the loss is not finite.
     max_iter : int or 'auto', default='auto'
-        Maximum number of epochs, or of iterations of L-BFGS. 'auto' takes 80 for up to
-        10,000 distinct rows, and fewer for more, down to 3.
+        Maximum number of epochs, or of iterations of L-BFGS. 'auto' uses 80 for up to
+        10,000 distinct rows, and fewer for more, but at least 3.
     tol : float, default=1e-4
-        Smallest decrease of the loss that counts as an improvement. For L-BFGS, the
-        largest entry of the gradient at which it has converged.
+        Smallest decrease of the loss that counts as an improvement. L-BFGS stops when
+        no entry of the gradient is larger than this.
     n_iter_no_change : int or inf, default=8
-        Epochs without an improvement that end training, three times as many at its
-        start. Without early stopping, it only ends training at a constant rate.
+        Epochs without improvement after which training ends, three times as many at its
+        start. Without early stopping, it applies only to a constant rate.
     momentum : float, default=0.9
         Nesterov's momentum of 'sgd'. 0 is plain gradient descent.
     class_weight : dict, 'balanced' or None, default=None
@@ -112,37 +113,37 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Continue the previous fit for up to `max_iter` more epochs, with its weights,
         scaling and seed. Settings that the weights depend on must not change.
     dtype : {'float32', 'float64'}, default='float32'
-        Precision of training. L-BFGS always uses float64. Predictions have the
-        precision of the X given to `fit`.
+        Floating-point precision of training. L-BFGS always uses float64. Predictions
+        have the precision of the X given to `fit`.
     early_stopping : bool or 'auto', default='auto'
         Stop when the log-loss of rows that were left out of training does not improve,
-        and keep the best epoch. Each of several members leaves out a fold, and one
-        member leaves out `validation_fraction`. 'auto' is False for one member.
+        and keep the best epoch. Each of several members leaves out a fold, and a single
+        member leaves out `validation_fraction`. 'auto' is False for a single member.
     validation_fraction : float, default=0.1
-        Share of each class that one member leaves out.
+        Share of each class that a single member leaves out.
     store_oof_proba : bool, default=False
         Whether to keep the out-of-fold probabilities `oof_proba_`.
     standardize : bool, default=True
         Subtract each column's mean and divide by its standard deviation (by the range
         of a two-valued column), bound outliers smoothly at 5, and let 'adam' learn a
-        factor for each input [4]_. Sparse X is only divided. False takes X as it is.
+        factor for each input [4]_. Sparse X is not centred. With False, X is unchanged.
     n_knots : int or 'auto', default='auto'
         Inputs of a standardized numeric column: 0 for the column alone, 1 for its parts
         above and below the mean, k up to 255 for a piecewise linear basis in k
-        quantiles [5]_. 'auto' takes 1 for up to 128 columns and otherwise 0.
+        quantiles [5]_. 'auto' uses 1 for up to 128 columns and otherwise 0.
     categorical_features : 'from_dtype', array-like or None, default='from_dtype'
         Categorical columns: those of a frame with a categorical or string dtype, or the
-        given names, indices or mask, or none. Each level is an input of its own, rare
-        and unseen levels share one, and a column of more than 40 levels enters as an
+        given names, indices or mask, or none. Each level is a separate input, rare and
+        unseen levels share one, and a column with more than 40 levels is replaced by an
         out-of-fold statistic of the labels.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the initial weights, the folds, the shuffling and the dropout. Pass an
-        int for the same model at each call.
+        int to get the same model at each call.
     n_jobs : int or None, default=None
-        Threads for the variants of a blend and for the prediction of many rows. -1
-        takes all cores. The result does not depend on it.
+        Threads for the variants of a blend and for the prediction of many rows. -1 uses
+        all cores. The result does not depend on it.
     verbose : int or bool, default=0
-        Write a line every so many epochs, to the logger ``sknet`` or to stdout.
+        With k, write a line every k epochs, to the logger ``sknet`` or to stdout.
 
     Attributes
     ----------
@@ -151,8 +152,9 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     n_features_in_, feature_names_in_ : int, ndarray of str
         Number of columns seen in `fit`, and their names, if all are strings.
     blend_weights_ : ndarray of shape (n_variants,)
-        Weights of the variants "plain", "sharp", "knots" and "ranks". Attributes of the
-        network and of its training are those of "plain".
+        Weights of the variants "plain", "masked" ("sharp" beyond 5,000 rows), "knots"
+        and "ranks". Other attributes of the network and its training are those of
+        "plain".
     coefs_, intercepts_ : list of ndarray
         Read-only weights, of shapes (n_inputs, hidden_layer_size) and
         (hidden_layer_size, n_outputs), and biases of both layers, with a leading axis
@@ -162,24 +164,24 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     input_names_ : ndarray of shape (n_inputs,)
         Names of the network's inputs, such as "age (upper)", "age missing", "sex=male".
     mean_, scale_ : ndarray of shape (`n_features_in_`,) or None
-        What is subtracted from each column and what it is divided by, NaN for
-        categories. None without `standardize`. The mean is zero for sparse X.
+        The value subtracted from each column and the value by which it is divided, or
+        NaN for categories. None without `standardize`. The mean is zero for sparse X.
     split_columns_ : ndarray of int
-        Columns that enter as their parts above and below the mean.
+        Columns that are split into their parts above and below the mean.
     oof_proba_ : ndarray of shape (n_samples, n_classes) or None
-        Probabilities of each row by the member that was not trained on it, as from
-        ``cross_val_predict``. NaN for the only row of its class.
+        Probabilities of each training row from the member that was not trained on it,
+        as from ``cross_val_predict``. NaN for the only row of a class.
     temperature_ : float
-        Logits are divided by it before they become probabilities. It is fitted to the
-        out-of-fold logits, then lowered because the mean of the members is less
-        confident than each of them. 1 without folds.
+        The logits are divided by the temperature before they are converted to
+        probabilities. It is fitted to the out-of-fold logits and then lowered, because
+        the mean of the members is less confident than each member. 1 without folds.
     n_iter_, best_iter_ : int
-        Number of epochs, and the epoch whose weights are kept, counted from 1.
+        Number of epochs, and the epoch, counted from 1, whose weights are kept.
     loss_curve_, validation_loss_curve_ : list of float
         Mean log-loss of each epoch on the training rows and on the rows that were left
-        out (None without any); of the last 100 after `partial_fit`.
+        out (None if there are none). After `partial_fit`, only the last 100 are kept.
     best_validation_loss_ : float or None
-        The lowest validation loss of the last call.
+        The lowest validation loss of the last call of `fit`.
     stop_reason_ : str
         Why training ended: 'max_iter', 'no_improvement', 'converged', 'line_search',
         'diverged', 'callback' or 'interrupted'.
@@ -286,21 +288,21 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : {data frame, array-like, sparse matrix} of shape (n_samples, n_features)
-            Numbers, with NaN for missing values. A frame of pandas, polars or pyarrow
-            may have columns of categories and strings, see `categorical_features`.
-            Arrays and CSR matrices are not copied.
+            Numbers, with NaN for missing values. A pandas, polars or pyarrow data frame
+            may also have columns of categories and strings (see
+            `categorical_features`). Arrays and CSR matrices are not copied.
         y : array-like of shape (n_samples,)
             Labels: strings, bools, integers, dates or floats without a fraction.
         sample_weight : array-like of shape (n_samples,), default=None
-            How often each row counts. Their common scale does not matter.
+            How often each row counts. A common factor does not matter.
         groups : array-like of shape (n_samples,), default=None
             The patient, user or other subject of each row. Rows of one group are left
             out of training together, so that early stopping, `temperature_` and
-            `oof_proba_` are those of new subjects.
+            `oof_proba_` are based on unseen subjects.
         X_val, y_val : array-like, default=None
-            A validation set, used for early stopping instead of rows left out.
+            A validation set, used for early stopping instead of held-out rows.
         sample_weight_val : array-like, default=None
-            Weights of its rows.
+            Sample weights of the validation set.
 
         Returns
         -------
@@ -310,12 +312,12 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            If a setting or the input is not usable. The estimator stays as it was.
+            If a setting or the input is invalid. The estimator then stays unchanged.
 
         Warns
         -----
         ConvergenceWarning
-            If the loss was not finite, or ended no better than the class frequencies.
+            If the loss was not finite, or not lower than that of the class frequencies.
         """
         previous = self._previous() if self.warm_start else None
         return self._fit(
@@ -335,14 +337,14 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         There is no early stopping and `temperature_` is 1. The learning rate is
         constant, and k calls with the same rows equal k epochs of `fit`. Column
         statistics, class frequencies for ``class_weight="balanced"`` and the mean
-        weight are those of all rows so far.
+        weight are computed from all rows so far.
 
         Parameters
         ----------
         X, y : array-like
-            The batch, as for `fit`. Its labels are any subset of the classes.
+            The batch, as for `fit`. Its labels may be any subset of the classes.
         classes : array-like of shape (n_classes,), default=None
-            All labels that will ever come. They are needed at the first call.
+            All labels that can occur. They are required at the first call.
         sample_weight : array-like of shape (n_samples,), default=None
             How often each row counts.
         groups : None
@@ -361,10 +363,10 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """
         if groups is not None:
             raise ValueError(
-                "partial_fit leaves no rows out, so it takes no groups. Use fit, or "
-                "pass groups=None."
+                "partial_fit leaves no rows out, so it does not accept groups. Use "
+                "fit, or pass groups=None."
             )
-        self._validate_params()  # which _fit_context leaves out of later calls
+        self._validate_params()  # _fit_context skips this check after the first call
         previous = self._previous()
         known = None if previous is None else self.classes_
         classes = _checks.classes_of_stream(classes, known)
@@ -375,7 +377,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _fit(self, name, previous, data, *, groups=None, classes, validation=None):
         """Check the input, train and assign the fitted attributes.
 
-        If anything fails, the attributes are as they were, and a model stays usable.
+        If anything fails, the attributes are restored, and a fitted model stays usable.
         """
         before = dict(vars(self))
         try:
@@ -391,7 +393,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 self, rows, validation, previous, task, stream
             )
         except BaseException:
-            # scikit-learn needs those of callbacks to end them
+            # scikit-learn needs the callback attributes to end the callbacks
             callbacks = {n: v for n, v in vars(self).items() if "callback" in n}
             vars(self).clear()
             vars(self).update(before, **callbacks)
@@ -445,7 +447,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return self._predict(X, log_mean_proba)
 
     def decision_function(self, X):
-        """Logit of the second class's probability, or the logarithm of each class's.
+        """Logit of the second class's probability, or log-probability of each class.
 
         Parameters
         ----------
@@ -454,13 +456,13 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         score : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            For two classes, positive where the second is more probable.
+            For two classes, it is positive if the second class is more probable.
         """
         log_proba = self.predict_log_proba(X)
         return self._blend.models[0].network.loss.decision(log_proba)
 
     def member_proba(self, X):
-        """Probability of each class by each member of each variant.
+        """Probability of each class from each member of each variant.
 
         Parameters
         ----------
@@ -469,8 +471,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         p : ndarray of shape (n_members, n_samples, n_classes)
-            The members of one variant after the other. `predict_proba` is the mean over
-            each variant's members, weighted by `blend_weights_`.
+            The members are ordered by variant. `predict_proba` is the mean over each
+            variant's members, weighted by `blend_weights_`.
         """
         return self._predict(X, member_proba).transpose(1, 0, 2)
 
@@ -497,7 +499,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     @property
     def temperature_(self):
-        """What logits are divided by before they become probabilities."""
+        """The divisor of the logits before they are converted to probabilities."""
         return self._model.temperature
 
     @property
@@ -560,7 +562,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         super().__setstate__(state)
 
     def _validate_params(self):
-        """Check the settings; a number for `learning_rate` gets an error of its own."""
+        """Check the settings, with a separate error for a number as `learning_rate`."""
         if isinstance(self.learning_rate, Real):
             raise InvalidParameterError(
                 f"The 'learning_rate' parameter of {type(self).__name__} must be a "
@@ -577,15 +579,15 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         for name, value in {**self._state.structure, **sizes}.items():
             if getattr(self, name) not in ("auto", value):
                 raise ValueError(
-                    f"{name} was {value!r} in the fit that is to be continued. Got "
-                    f"{getattr(self, name)!r}. Set it back, or fit anew with "
+                    f"{name} was {value!r} in the fit that warm_start continues. Got "
+                    f"{getattr(self, name)!r}. Restore it, or start a new fit with "
                     "warm_start=False."
                 )
         return dict(vars(self))
 
 
 def _read_only(*stacks):
-    """Views of stacks with an array for each member; of one member, the array."""
+    """Read-only views of the arrays, without the leading axis for a single member."""
     views = [stack if len(stack) > 1 else stack[0] for stack in stacks]
     for view in views:
         view.flags.writeable = False

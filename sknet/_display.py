@@ -6,12 +6,12 @@ from sklearn.utils.validation import check_is_fitted
 
 
 class LossCurveDisplay:
-    """Loss of each epoch, as a picture.
+    """Plot of the loss of each epoch.
 
-    It is recommended to use :meth:`from_estimator` to make one. All parameters are
-    stored as attributes. Several estimators can be drawn on one axis: each has one
-    colour, its training loss a solid line, its validation loss a dashed one, and a dot
-    stands at the epoch whose weights are kept.
+    It is recommended to use :meth:`from_estimator` to create a display. All parameters
+    are stored as attributes. Several estimators can be drawn on one axis. Each has one
+    colour, with a solid line for the training loss, a dashed line for the validation
+    loss and a dot at the epoch whose weights are kept.
 
     Parameters
     ----------
@@ -22,10 +22,10 @@ class LossCurveDisplay:
     best_iter : int or None, default=None
         Epoch, counted from 1, whose weights are kept. None marks no epoch.
     n_iter : int or None, default=None
-        Number of the last of these epochs, where a curve is only the end of a longer
-        one. None counts them from 1.
+        Number of the last epoch, if the curves are only the end of longer ones. With
+        None, epochs are counted from 1.
     name : str or None, default=None
-        What the legend calls the estimator. None leaves it out.
+        Name of the estimator in the legend. With None, there is no name.
 
     Attributes
     ----------
@@ -36,16 +36,16 @@ class LossCurveDisplay:
     train_line_ : matplotlib Line2D
         Curve of the training loss.
     validation_line_ : matplotlib Line2D or None
-        Curve of the validation loss; None if there is none in any epoch.
+        Curve of the validation loss, or None if no epoch has one.
     best_line_ : matplotlib Line2D or None
-        Dot at `best_iter`, on the validation curve if it has a value there; None if
-        `best_iter` is, or is not one of these epochs.
+        Dot at `best_iter`, on the validation curve if it has a value there. It is None
+        if `best_iter` is None or is not one of these epochs.
 
     See Also
     --------
-    sknet.TwoLayerClassifier : Keeps the curves that are drawn.
-    sklearn.model_selection.LearningCurveDisplay : Score by the number of rows.
-    sklearn.model_selection.ValidationCurveDisplay : Score by the value of a setting.
+    sknet.TwoLayerClassifier : The classifier whose loss curves are drawn.
+    sklearn.model_selection.LearningCurveDisplay : Plot of the score by number of rows.
+    sklearn.model_selection.ValidationCurveDisplay : Plot of the score by setting.
 
     Examples
     --------
@@ -92,25 +92,25 @@ class LossCurveDisplay:
         Parameters
         ----------
         estimator : estimator instance
-            Fitted, with an attribute `loss_curve_`; `validation_loss_curve_`,
-            `best_iter_` and `n_iter_` are used if it has them. So
-            :class:`~sklearn.neural_network.MLPClassifier` will do; its
-            `validation_scores_` are no losses and are not drawn.
+            A fitted estimator with an attribute `loss_curve_`. Its attributes
+            `validation_loss_curve_`, `best_iter_` and `n_iter_` are used if they exist.
+            :class:`~sklearn.neural_network.MLPClassifier` is supported. Its
+            `validation_scores_` are not losses, so they are not drawn.
 
         name : str or None, default=None
-            What the legend calls it. None takes the name of its class.
+            Name of the estimator in the legend. With None, the name of its class.
 
         ax : matplotlib Axes or None, default=None
-            Where to draw. None makes a new figure.
+            Axes to draw on. With None, a new figure is created.
 
         train_kw, validation_kw, best_kw : dict or None, default=None
-            Settings of matplotlib's `plot` for the curve of the training loss, that of
-            the validation loss and the dot.
+            Keyword arguments of matplotlib's `plot` for the training curve, the
+            validation curve and the dot.
 
         Returns
         -------
         display : LossCurveDisplay
-            The display, drawn.
+            The display with the drawn curves.
 
         Raises
         ------
@@ -125,9 +125,9 @@ class LossCurveDisplay:
         check_is_fitted(estimator)
         if not hasattr(estimator, "loss_curve_"):
             raise AttributeError(
-                f"{cls.__name__} draws loss_curve_, which this {kind} does not have. "
-                "Of a pipeline or a search, give the fitted network itself, such as "
-                "pipeline[-1] or search.best_estimator_."
+                f"{cls.__name__} needs the attribute loss_curve_, which this {kind} "
+                "does not have. For a pipeline or a search, pass the fitted network "
+                "itself, such as pipeline[-1] or search.best_estimator_."
             )
         train_loss = np.array(estimator.loss_curve_, dtype=float)
         validation_loss = getattr(estimator, "validation_loss_curve_", None)
@@ -139,7 +139,7 @@ class LossCurveDisplay:
             best_iter=getattr(estimator, "best_iter_", None),
             # partial_fit of TwoLayerClassifier forgets the first losses, while
             # MLPClassifier with warm_start keeps them and counts the last fit only
-            n_iter=max(_count(estimator), len(train_loss)),
+            n_iter=max(getattr(estimator, "n_iter_", 0), len(train_loss)),
             name=kind if name is None else name,
         )
         return display.plot(
@@ -154,14 +154,14 @@ class LossCurveDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            Where to draw. None makes a new figure.
+            Axes to draw on. With None, a new figure is created.
 
         name : str or None, default=None
-            What the legend calls the estimator. None takes the `name` of the display.
+            Name of the estimator in the legend. With None, the `name` of the display.
 
         train_kw, validation_kw, best_kw : dict or None, default=None
-            Settings of matplotlib's `plot` for the curve of the training loss, that of
-            the validation loss and the dot.
+            Keyword arguments of matplotlib's `plot` for the training curve, the
+            validation curve and the dot.
 
         Returns
         -------
@@ -181,31 +181,42 @@ class LossCurveDisplay:
         from matplotlib.lines import Line2D
         from matplotlib.ticker import MaxNLocator
 
-        epochs, train, validation = self._curves()
+        train = np.asarray(self.train_loss, dtype=float)
+        validation = np.full(len(train), np.nan)
+        if self.validation_loss is not None:
+            validation = np.asarray(self.validation_loss, dtype=float)
+        if len(validation) != len(train):
+            raise ValueError(
+                "validation_loss must have one value for each of train_loss. Use NaN "
+                f"for missing ones. Got {len(validation)} and {len(train)} values."
+            )
+        n_iter = len(train) if self.n_iter is None else self.n_iter
+        epochs = np.arange(n_iter - len(train), n_iter) + 1
+        best = epochs == self.best_iter
+        dot_on_validation = (best & ~np.isnan(validation)).any()
+        name = self.name if name is None else name
+        prefix = "" if name is None else f"{name}, "
+        suffix = f" (epoch {self.best_iter} kept)" if best.any() else ""
         if ax is None:
             _, ax = plt.subplots()
-        name = self.name if name is None else name
-        marked, loss = self._marked(epochs, train, validation)
-
-        def _label(curve):
-            text = curve if name is None else f"{name}, {curve}"
-            return f"{text} (epoch {self.best_iter} kept)" if curve == marked else text
 
         def _draw(x, y, kw, **defaults):
-            # the user's settings, whichever of its names a setting goes by
-            kw = normalize_kwargs(kw, Line2D)
-            (line,) = ax.plot(x, y, **{**defaults, **kw})
+            # keyword arguments may have several names, such as "c" and "color"
+            (line,) = ax.plot(x, y, **defaults | normalize_kwargs(kw, Line2D))
             return line
 
-        self.train_line_ = _draw(epochs, train, train_kw, label=_label("training"))
-        color = self.train_line_.get_color()
+        label = f"{prefix}training{'' if dot_on_validation else suffix}"
+        self.train_line_ = _draw(epochs, train, train_kw, label=label)
         self.validation_line_ = self.best_line_ = None
-        if validation is not None:
-            style = {"color": color, "linestyle": "--", "label": _label("validation")}
+        color = self.train_line_.get_color()
+        if not np.isnan(validation).all():
+            label = f"{prefix}validation{suffix if dot_on_validation else ''}"
+            style = {"color": color, "linestyle": "--", "label": label}
             self.validation_line_ = _draw(epochs, validation, validation_kw, **style)
-        if marked is not None:
+        if best.any():
+            loss = (validation if dot_on_validation else train)[best]
             style = {"color": color, "linestyle": "none", "marker": "o"}
-            self.best_line_ = _draw([self.best_iter], [loss], best_kw, **style)
+            self.best_line_ = _draw(epochs[best], loss, best_kw, **style)
 
         ax.set(xlabel="Epoch", ylabel="Loss")
         locator = ax.xaxis.get_major_locator()
@@ -214,33 +225,3 @@ class LossCurveDisplay:
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self
-
-    def _curves(self):
-        """Epochs, training losses and, if there is any, validation losses."""
-        train = np.asarray(self.train_loss, dtype=float)
-        n_iter = len(train) if self.n_iter is None else self.n_iter
-        epochs = np.arange(n_iter - len(train), n_iter) + 1
-        if self.validation_loss is None:
-            return epochs, train, None
-        validation = np.asarray(self.validation_loss, dtype=float)
-        if len(validation) != len(train):
-            raise ValueError(
-                "validation_loss must have one value for each of train_loss, NaN for "
-                f"an epoch without one. Got {len(validation)} and {len(train)} values."
-            )
-        return epochs, train, None if np.isnan(validation).all() else validation
-
-    def _marked(self, epochs, train, validation):
-        """The curve that has the dot and its loss there; None twice without a dot."""
-        (at,) = np.nonzero(epochs == self.best_iter)
-        if len(at) == 0:
-            return None, None
-        if validation is None or np.isnan(validation[at[0]]):
-            return "training", train[at[0]]
-        return "validation", validation[at[0]]
-
-
-def _count(estimator):
-    """Epochs by ``n_iter_``; 0 if there is none, or an array of several."""
-    n_iter = np.ravel(getattr(estimator, "n_iter_", 0))
-    return int(n_iter[0]) if n_iter.size == 1 else 0

@@ -1,7 +1,7 @@
-"""One fit in plain calls, in the order in which they happen.
+"""One fit, with its steps in the order in which they run.
 
-``fit`` serves the estimator's ``fit`` and, with ``stream=True``, its ``partial_fit``:
-prepare, train, calibrate, and collect the attributes.
+``fit`` implements the estimator's ``fit`` and, with ``stream=True``, its
+``partial_fit``. It prepares, trains, calibrates and collects the attributes.
 """
 
 import math
@@ -34,15 +34,15 @@ from sknet._training.monitor import Monitor, joint_history
 from sknet._training.optimizers import SGD, Adam, ScalingLayerAdam
 from sknet._training.schedules import Constant, WarmupCosine
 
-DRAWS = ("shuffle", "dropout")  # what a continued fit goes on drawing
+DRAWS = ("shuffle", "dropout")  # random draws that a continued fit resumes
 WORTH_SHARING = 1 << 28  # multiplications of a product: some 4 ms of one core
-LONGEST_CURVE = 100  # losses kept by partial_fit, whose calls have no end
-NO_BETTER = 1e-4  # a smaller share of the prior's loss is chance
+LONGEST_CURVE = 100  # losses kept by partial_fit, which may be called many times
+NO_BETTER = 1e-4  # a smaller relative improvement on the prior's loss is chance
 SMALLEST_PRIOR_LOSS = 1e-6  # below it there is one class, and nothing to learn
 
 
 class Training(NamedTuple):
-    """What the training of a variant leaves behind."""
+    """The result of training a variant."""
 
     params: np.ndarray  # of the best epoch
     monitors: list[Monitor]  # one, or one for each member that L-BFGS trained
@@ -68,19 +68,19 @@ def fit(settings, rows, validation, previous, begin_task, stream):
     previous : dict or None
         Fitted attributes of the fit to continue.
     begin_task : callable
-        Begins the task that callbacks follow, given its number of subtasks.
+        Starts the task that callbacks see, given its number of subtasks.
     stream : bool
-        Whether the rows are a batch of a stream: one epoch at a constant rate, no rows
-        left out, statistics added to those of the batches before.
+        Whether the rows are a batch of a stream. Training is then one epoch at a
+        constant rate, leaves no rows out and updates the earlier statistics.
 
     Returns
     -------
     attributes : dict
         Fitted attributes.
     interruption : KeyboardInterrupt or None
-        What ended training early.
+        The exception that ended training early, or None.
     """
-    with np.errstate(all="ignore"):  # what is not finite is dealt with
+    with np.errstate(all="ignore"):  # values that are not finite are handled
         plans = prepare(settings, rows, validation, previous, stream)
         task = begin_task(_n_subtasks(plans))
         with _blas_threads(plans):
@@ -94,8 +94,8 @@ def fit(settings, rows, validation, previous, begin_task, stream):
         _warn_if_in_trouble(plans, trainings)
         if settings.store_oof_proba and plans[0].fold is None and not stream:
             warn(
-                "store_oof_proba=True needs folds, but no rows were left out in folds: "
-                "it takes early_stopping, n_estimators of 2 or more, no X_val, and "
+                "store_oof_proba=True needs folds, but this fit has none. Folds "
+                "require early_stopping, n_estimators of 2 or more, no X_val, and "
                 "enough distinct rows. oof_proba_ is None."
             )
         task.end(lambda: attributes, lambda: attributes)
@@ -103,7 +103,7 @@ def fit(settings, rows, validation, previous, begin_task, stream):
 
 
 def _n_subtasks(plans):
-    """Subtasks that callbacks see: variants, members of L-BFGS, or epochs."""
+    """Number of subtasks that callbacks see: variants, members of L-BFGS, or epochs."""
     settings, k = plans[0].settings, plans[0].variant.n_estimators
     if len(plans) > 1:
         return len(plans)
@@ -118,10 +118,10 @@ def _threadpools():
 
 
 def _blas_threads(plans):
-    """One BLAS thread where the products of a step are too small to share.
+    """Limit BLAS to one thread if the products of a step are too small for several.
 
-    A thread that waits for a core may delay each product by milliseconds. The variants
-    of a blend have one each, so that it does not depend on ``n_jobs``.
+    A thread that waits for a core may delay each product by milliseconds. A variant of
+    a blend uses one thread, so that the result does not depend on ``n_jobs``.
     """
     plan = plans[0]
     d, h, o, k = plan.shape
@@ -133,9 +133,9 @@ def _blas_threads(plans):
 
 
 def _train(plans, task):
-    """Train the variants, side by side if there are threads for them.
+    """Train the variants, in parallel if there are several threads.
 
-    After a Ctrl-C, the variants that have completed an epoch.
+    After Ctrl-C, it returns the variants that have completed an epoch.
     """
     settings, trainings = plans[0].settings, []
     if settings.solver == "lbfgs":
@@ -143,7 +143,7 @@ def _train(plans, task):
     if len(plans) == 1:
         return [_train_stochastic(plans[0], task)]
     threads = n_threads(settings.n_jobs, len(plans))
-    if threads == 1 or task.context is not None:  # callbacks see one after the other
+    if threads == 1 or task.context is not None:  # with callbacks, one at a time
         for plan in plans:
             variant_task = task.subtask(plan.variant.name, plan.max_iter)
             try:
@@ -164,7 +164,7 @@ def _train(plans, task):
             for plan in plans:
                 stop = interrupted.is_set
                 futures.append(pool.submit(_train_stochastic, plan, task, stop))
-            while wait(futures, timeout=0.1).not_done:  # or Windows hears no Ctrl-C
+            while wait(futures, timeout=0.1).not_done:  # else Windows ignores Ctrl-C
                 pass
         except KeyboardInterrupt as error:
             interrupted.set()
@@ -186,7 +186,7 @@ def _train_stochastic(plan, task, is_interrupted=None):
                 rng.bit_generator.state = before.generators[purpose]
         network = plan.network(plan.first_params())
         network.dropout = plan.variant.dropout
-        network.input_dropout = settings.input_dropout
+        network.input_dropout = plan.variant.input_dropout
         network.alpha = settings.alpha if settings.solver == "sgd" else 0.0
         batches = Minibatches(
             plan.member_data, plan.inputs, plan.batch_size, rngs["shuffle"]
@@ -229,7 +229,7 @@ def _train_stochastic(plan, task, is_interrupted=None):
 
 
 def _optimizer(plan, network):
-    """The solver's optimizer, with the moments of the fit that is continued."""
+    """The solver's optimizer, with the previous fit's moments if it is continued."""
     settings, params, (d, h, o, k) = plan.settings, network.params, network.shape
     decay = {"alpha": settings.alpha, "n_decayed": network.shape.n_weights}
     if settings.solver == "sgd":
@@ -244,7 +244,7 @@ def _optimizer(plan, network):
 
 
 def _train_lbfgs(plan, task):
-    """Train one member after the other: a line search would couple them."""
+    """Train one member at a time, because a joint line search would couple them."""
     settings, shape, k = plan.settings, plan.shape, plan.variant.n_estimators
     start, data, lone = (
         plan.first_params(),
@@ -285,12 +285,12 @@ def _train_lbfgs(plan, task):
 
 
 def _joined(plan, monitors):
-    """The members as one network; those not reached are copies of the first."""
+    """Join the members into one network. Untrained members are copies of the first."""
     params = np.empty(plan.shape.n_params, monitors[0].params.dtype)
     for j in range(plan.variant.n_estimators):
         source = monitors[j if j < len(monitors) else 0]
         plan.shape.set_member(params, j, source.best_params)
-    if plan.fold is not None:  # copies of the first member know the other folds
+    if plan.fold is not None:  # copies of the first member trained on the other folds
         plan = replace(plan, fold=np.where(plan.fold < len(monitors), plan.fold, -1))
     return _calibrated(plan, Training(params, monitors))
 
@@ -347,7 +347,7 @@ def _blended(plans, trainings):
         row_weight = plan.out_of_fold_loss(network).data.weight[0]
         label_proba = np.stack([training.label_proba for training in trainings])
         weights = blend_weights(label_proba, row_weight / plan.rows_per_group)
-    if plan.rows_per_group > 1:  # what members know of their groups tells no spread
+    if plan.rows_per_group > 1:  # the spread within known groups is not informative
         return weights, 1.0
     k, o = plan.shape.n_members, plan.shape.n_outputs
     some = slice(max(64, min(4096, MOST_LOGITS // (k * o))))
@@ -362,7 +362,7 @@ def _blended(plans, trainings):
 
 
 def progress(plan, monitors):
-    """The attributes that every epoch changes, those of the fit continued included."""
+    """The attributes that each epoch changes, including those of the continued fit."""
     history, before = joint_history(monitors), plan.previous
     n_before, old_curve = before.get("n_iter_", 0), before.get("loss_curve_", [])
     curve = [*old_curve, *history.loss_curve]
@@ -434,7 +434,7 @@ def fitted_attributes(plans, trainings):
 
 
 def _by_column(inputs, values):
-    """Values of the columns of numbers (n_features,), NaN for categories."""
+    """Values of the numeric columns (n_features,), with NaN for categories."""
     if values is None:
         return None
     by_column = np.full(inputs.n_features, np.nan)
@@ -443,10 +443,10 @@ def _by_column(inputs, values):
 
 
 def _out_of_fold_proba(plan, blend, rows):
-    """Probabilities (n_samples, n_classes) by the members that never saw each row.
+    """Probabilities (n_samples, n_classes) of each row from members not trained on it.
 
-    NaN for a row that all members trained on. The members' mean, at its own
-    temperature, for a row that none did, or that each left out a share of.
+    NaN for a row that all members trained on. For a row that none trained on, or of
+    which each left out a share, the members' mean at its own temperature.
     """
     every = np.arange(len(rows.y))
     known_hashes = row_hash(rows.X, plan.data.rows, rows.group)
@@ -468,15 +468,15 @@ def _out_of_fold_proba(plan, blend, rows):
 
 
 def _warn_if_in_trouble(plans, trainings):
-    """One ConvergenceWarning if training diverged or learnt nothing."""
+    """Emit one ConvergenceWarning if training diverged or learned nothing."""
     plan, training = plans[0], trainings[0]
     settings, history = plan.settings, joint_history(training.monitors)
     monitors = [monitor for training in trainings for monitor in training.monitors]
     n_recoveries = sum(monitor.n_recoveries for monitor in monitors)
     if n_recoveries:
         warn(
-            f"The loss was not finite {n_recoveries} times. Each time the last good "
-            "weights were restored and the learning rate halved. Lower "
+            f"The loss was not finite {n_recoveries} times. Each time, the last good "
+            "weights were restored and the learning rate was halved. Lower "
             f"learning_rate_init={settings.learning_rate_init:g}, or use "
             "standardize=True.",
             ConvergenceWarning,

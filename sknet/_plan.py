@@ -1,8 +1,8 @@
-"""What a fit will do, decided before it begins: from settings and rows to a plan.
+"""Make all decisions of a fit before training, from the settings and the rows.
 
-Rows are weighed and split, "auto" gets its value, columns get their statistics. This
-module and ``_fit`` are the only readers of the estimator's settings. The functions
-stand in the order in which ``prepare`` calls them.
+It weights and splits the rows, resolves "auto" and computes column statistics. Only
+this module and ``_fit`` read the estimator's settings. The functions are in the order
+in which ``prepare`` calls them.
 """
 
 from collections.abc import Mapping
@@ -35,22 +35,28 @@ LBFGS_ELEMENTS = 1 << 20  # of the widest array of a block of rows
 
 
 class Variant(NamedTuple):
-    """A network of a blend: its sizes, its dropout and how columns of numbers enter."""
+    """A network of a blend: its size, dropout and encoding of numeric columns."""
 
     name: str
     n_estimators: int
     hidden_layer_size: int
     dropout: float
     n_knots: int | str
+    input_dropout: float = 0.0
     ranks: bool = False
 
 
-# The variants of a blend beside "plain": what they change, and the most hidden units
-# that they have with few rows and with many. Little dropout needs fewer of them.
-BLEND = {
-    "sharp": ({"dropout": 0.1}, (32, 128)),
-    "knots": ({"dropout": 0.1, "n_knots": 12}, (32, 64)),
-    "ranks": ({"dropout": 0.1, "ranks": True}, (32, 128)),
+# What the variants of a blend change of the first one, "plain". With few rows, masked
+# inputs make up for the data that are missing; with many, little dropout fits better.
+BLEND_OF_FEW_ROWS = {
+    "masked": {"dropout": 0.1, "input_dropout": 0.4, "hidden_layer_size": 32},
+    "knots": {"dropout": 0.1, "n_knots": 12, "hidden_layer_size": 32},
+    "ranks": {"dropout": 0.1, "ranks": True, "hidden_layer_size": 32},
+}
+BLEND_OF_MANY_ROWS = {
+    "sharp": {"dropout": 0.1},
+    "knots": {"dropout": 0.1, "n_knots": 12, "hidden_layer_size": 64},
+    "ranks": {"dropout": 0.1, "ranks": True},
 }
 CURVED = {"knots", "ranks"}  # variants that need columns of more than two values
 ROWS_TO_BLEND = 100  # distinct rows from which on "auto" blends
@@ -58,7 +64,7 @@ ROWS_TO_BLEND = 100  # distinct rows from which on "auto" blends
 
 @dataclass
 class State:
-    """What a later call continues with: numbers, names and arrays."""
+    """The state that a later call continues from."""
 
     seed: int
     structure: dict[str, Any]  # settings that the weights depend on
@@ -75,7 +81,7 @@ class State:
 
 @dataclass(frozen=True)
 class Plan:
-    """What training does not change."""
+    """Everything that training does not change."""
 
     settings: Any
     variant: Variant
@@ -84,7 +90,7 @@ class Plan:
     data: Dataset  # with the rows' own weights (1, n)
     held_out: Dataset | None
     fold: np.ndarray | None  # (n,) the member that does not train on each row
-    rows_per_group: float  # rows that tell as much as one independent row
+    rows_per_group: float  # rows that carry as much information as one independent row
     stops_early: bool
     stream: bool
     previous: dict[str, Any]  # fitted attributes of the fit that is continued
@@ -110,7 +116,7 @@ class Plan:
 
     @property
     def member_data(self):
-        """The training rows with the weights (1 or k, n) that members give them."""
+        """The training rows with their weights (1 or k, n) for the members."""
         if self.fold is None:
             return self.data
         k = self.variant.n_estimators
@@ -123,13 +129,13 @@ class Plan:
         return TwoLayerNetwork(shape or self.shape, params, activation, self.loss)
 
     def out_of_fold_loss(self, network, ready=None):
-        """The loss of the rows by the members that do not train on them."""
+        """Out-of-fold loss of the rows, from the members that do not train on them."""
         data, fold, n = self.data, self.fold, self.rows_per_group
         return OutOfFoldLoss(network, self.inputs, data, fold, n, ready)
 
     @property
     def max_iter(self):
-        """Most epochs; with many rows each of them takes more steps."""
+        """Maximum number of epochs, which is lower for many rows."""
         if self.stream:
             return 1
         if self.settings.max_iter == "auto":
@@ -139,7 +145,7 @@ class Plan:
 
     @property
     def batch_size(self):
-        """Rows of a step: if not given, a twentieth of them, between 32 and 256."""
+        """Rows per step. "auto" is a twentieth of the rows, but between 32 and 256."""
         n = len(self.data.rows)
         if self.settings.solver == "lbfgs":
             return min(n, max(256, LBFGS_ELEMENTS // max(self.shape[:3])))
@@ -148,7 +154,7 @@ class Plan:
         return min(n, int(self.settings.batch_size))
 
     def first_params(self):
-        """Weights to start from: drawn anew, or those of the fit that is continued."""
+        """Initial weights: random ones, or those of the fit that is continued."""
         dtype = self.inputs.dtype
         if self.before is not None:
             last = self.before.params
@@ -159,17 +165,18 @@ class Plan:
         network = self.network(params)
         network.start(self.generator("init"), self._class_log_prior())
         constant = self.inputs.constant_inputs
-        # A constant column says nothing about a row in which it is not. A stream may
-        # still bring another value, and then it learns, unless all were constant.
+        # A constant column gives no information. In a stream, it may change later, and
+        # the network then learns from it, unless all columns were constant.
         if not (self.stream and constant.all()):
             network.layers.W1[constant] = 0
         return params
 
     def _class_log_prior(self):
-        """Log of the class frequencies (1 or k, n_classes) among each member's rows.
+        """Log class frequencies (1 or k, n_classes) in each member's training rows.
 
-        A class without rows counts as half a row. One of small weight counts as half a
-        row or a thousandth, whichever is less, so that no logit is far out.
+        A class without rows counts as half a row. One with a small weight counts as at
+        least half a row or a thousandth, whichever is smaller, so that no logit is
+        extreme.
         """
         _, _, y, weights = self.member_data
         counts = np.array(
@@ -181,7 +188,7 @@ class Plan:
 
     @property
     def prior_loss(self):
-        """Log-loss on the watched rows of predicting the class frequencies."""
+        """Log-loss of the class frequencies on the rows whose loss is monitored."""
         data, n_classes = self.data, self.loss.n_classes
         frequency = np.bincount(data.y, data.weight[0], minlength=n_classes)
         watched = data
@@ -192,7 +199,7 @@ class Plan:
 
 
 def prepare(settings, rows, validation, previous, stream):
-    """Weigh, split and scale the rows; choose what is "auto".
+    """Weight, split and scale the rows, and resolve "auto".
 
     Returns the plans of all variants, the first of which is "plain".
     """
@@ -200,7 +207,7 @@ def prepare(settings, rows, validation, previous, stream):
     state = None if previous is None else previous["_state"]
     if previous is not None and len(previous["_blend"].models) > 1:
         warn(
-            "The fit that is continued was a blend. Only its first variant, 'plain', is "
+            "The fit that is continued was a blend. Only its variant 'plain' is "
             "trained further, and the others are dropped. Use blend=False from the "
             "first fit on."
         )
@@ -269,7 +276,7 @@ def prepare(settings, rows, validation, previous, stream):
 
 
 def _blends(settings, n, fold, inputs):
-    """Whether to train several variants; it takes folds, which judge them."""
+    """Whether to train several variants, which needs folds to compare them."""
     if settings.blend == "auto":
         chosen = settings.dropout == settings.n_knots == "auto"
         wanted = chosen and n >= ROWS_TO_BLEND
@@ -284,19 +291,19 @@ def _blends(settings, n, fold, inputs):
     if settings.blend is True and not possible:
         warn(
             "blend=True needs folds, dense X, standardize=True, a solver other than "
-            "'lbfgs' and warm_start=False. One network is trained instead of a blend."
+            "'lbfgs' and warm_start=False. One variant is trained instead of a blend."
         )
     return wanted and possible
 
 
 def _other_variants(plain, inputs, X, distinct):
     """The inputs of all variants of a blend but the first one."""
-    variants = {}
-    for name, (changes, most_units) in BLEND.items():
+    variants, few = {}, len(distinct.rows) <= FEW_ROWS
+    for name, changes in (BLEND_OF_FEW_ROWS if few else BLEND_OF_MANY_ROWS).items():
         if name not in CURVED or inputs.is_curved:
-            units = most_units[len(distinct.rows) > FEW_ROWS]
-            units = min(units, plain.hidden_layer_size)
-            other = plain._replace(name=name, hidden_layer_size=units, **changes)
+            other = plain._replace(name=name, **changes)
+            units = min(plain.hidden_layer_size, other.hidden_layer_size)
+            other = other._replace(hidden_layer_size=units)
             variants[other] = inputs
             if name in CURVED:
                 curves = other.n_knots, other.ranks, X, distinct.rows, distinct.weight
@@ -305,7 +312,7 @@ def _other_variants(plain, inputs, X, distinct):
 
 
 def _seed(random_state):
-    """One integer from an int, a RandomState, a Generator or None."""
+    """Draw one integer from an int, a RandomState, a Generator or None."""
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**32))
     if random_state is None or isinstance(random_state, np.random.RandomState):
@@ -314,15 +321,15 @@ def _seed(random_state):
 
 
 def generator(seed, purpose):
-    """A generator of its own for each purpose: one does not move another."""
+    """Independent random generators, one for each purpose."""
     return np.random.default_rng([seed, *purpose.encode()])
 
 
 def _weigh(settings, rows, batches_before):
-    """Distinct rows, weights times class weights; sums and factors of the classes.
+    """Multiply by class weights; return distinct rows, class sums and class factors.
 
-    Rows that come to weight zero are dropped. The sums, which "balanced" class weights
-    need, include those of the batches before.
+    Rows whose weight becomes zero are dropped. The sums, which "balanced" class weights
+    need, include earlier batches.
     """
     X, y, sample_weight, classes = rows[:4]
     distinct = distinct_rows(X, y, sample_weight, rows.group)
@@ -343,18 +350,19 @@ def _weigh(settings, rows, batches_before):
 
 
 def _variant(settings, previous, n, d):
-    """What "auto" stands for with n distinct rows of d columns.
+    """Resolve "auto" for n distinct rows of d columns.
 
-    More rows, fewer and wider members: few rows leave much variance to average away,
-    many rows have finer structure to learn. Tens of thousands of columns, such as
-    words, leave room for fewer members, and then for narrower ones. A fit that is
-    continued keeps what the first one chose.
+    More rows lead to fewer and wider members. With few rows, averaging reduces much
+    variance, and with many rows, there is finer structure to learn. With tens of
+    thousands of columns, such as words, memory allows only fewer and then narrower
+    members. A fit that is continued keeps what the first one chose.
     """
     if previous is not None:
         names = "n_estimators_", "hidden_layer_size_", "dropout_", "n_knots_"
         variant = Variant("plain", *(previous[name] for name in names))
         given = settings.dropout
-        return variant if given == "auto" else variant._replace(dropout=given)
+        given = variant.dropout if given == "auto" else given
+        return variant._replace(dropout=given, input_dropout=settings.input_dropout)
     k, h, dropout = (12, 48, 0.5) if n <= FEW_ROWS else (4, 128, 0.35)
     room = MOST_WEIGHTS // d
     if settings.dropout != "auto":
@@ -368,16 +376,16 @@ def _variant(settings, previous, n, d):
         h = int(settings.hidden_layer_size)
     else:
         h = min(h, max(8, room // k))
-    return Variant("plain", k, h, dropout, settings.n_knots)
+    return Variant("plain", k, h, dropout, settings.n_knots, settings.input_dropout)
 
 
 def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
-    """Folds or held-out rows (n,), and a number that names this split; 0 if none."""
+    """Folds or held-out rows (n,), and an identifier of this split (0 without one)."""
     y, rng, k = rows.y[distinct.rows], generator(seed, "split"), variant.n_estimators
     asked, heavy = settings.early_stopping is True, None
     if rows.group is None:
         group = group_by_hash(distinct.hashes)
-        # an x that fills a fold or more by its sample weight alone
+        # an x whose sample weight alone fills a fold or more
         weight = np.bincount(group, sample_weight)
         heavy = weight >= k * weight.mean()
     else:
@@ -385,7 +393,7 @@ def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
         n_groups = group.max() + 1
         if n_groups < max(k, 2):
             warn(
-                f"groups has {n_groups} groups for n_estimators={k} members. "
+                f"groups has only {n_groups} groups for n_estimators={k} members. "
                 + (
                     "No rows are left out."
                     if n_groups < 2
@@ -403,17 +411,17 @@ def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
     if not possible:
         if asked:
             warn(
-                "early_stopping needs more distinct rows: no class has two rows of X "
-                "that differ, one of which could be held out. Training uses all rows, "
-                "without a validation set."
+                "early_stopping needs more distinct rows, because no class has two "
+                "different rows of X, of which one could be held out. Training uses "
+                "all rows, without a validation set."
             )
         return left_out, 0
     split = int((distinct.hashes * (left_out + 4).astype(np.uint64)).sum()) or 1
     if state is not None and state.split != split:
         warn(
-            "The weights that warm_start continues were trained on rows that would be "
-            "held out now. Training uses all rows, without a validation set. Pass "
-            "X_val and y_val, or fit anew with warm_start=False."
+            "The weights that warm_start continues were trained on rows that would now "
+            "be held out. Training uses all rows, without a validation set. Pass X_val "
+            "and y_val, or fit anew with warm_start=False."
         )
         return left_out, 0
     return left_out, split
@@ -432,9 +440,9 @@ def _rows_per_group(rows, distinct):
 
 
 def _level_statistics(rows, distinct, previous, stream, seed):
-    """The rows with statistics in place of categories of many levels, if there are any.
+    """The rows, with statistics instead of categories with many levels.
 
-    A fit that is continued keeps those of the first one, and a stream has none.
+    A continued fit keeps the statistics of the first fit, and a stream has none.
     """
     if previous is not None:
         levels = previous["_blend"].levels
@@ -468,9 +476,9 @@ def _inputs(settings, previous, rows):
     sparse = previous["_state"].sparse
     if settings.standardize and sparse != sp.issparse(X):
         raise ValueError(
-            f"X is {'dense' if sparse else 'sparse'}, but was "
-            f"{'sparse' if sparse else 'dense'} in the fit that is to be continued. "
-            "Sparse columns are not centred: give X in the same form, or use "
+            f"X is {'dense' if sparse else 'sparse'}, but it was "
+            f"{'sparse' if sparse else 'dense'} in the fit that warm_start continues. "
+            "Sparse columns are not centred. Pass X in the same form, or use "
             "standardize=False."
         )
     return previous["_blend"].models[0].inputs.with_dtype(dtype)
@@ -483,7 +491,7 @@ def _dataset(rows, distinct, mean_weight):
 
 
 def _given_validation(validation, factor):
-    """The rows of a given validation set, weighted as the training rows are."""
+    """The rows of the validation set, weighted in the same way as the training rows."""
     X, y, weight = validation[:3]
     weight = weight * factor[y]
     if not weight.any():

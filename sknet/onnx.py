@@ -1,14 +1,14 @@
-"""A fitted estimator as an ONNX graph, by way of skl2onnx: optional, on request.
+"""Export of fitted estimators to ONNX with skl2onnx, an optional dependency.
 
-The graph has the steps of ``predict_proba``: centre and scale in the precision of its
-input, cut, split, squash, all members as one batch of products, and the mean of their
-probabilities at the temperature.
+The graph has the steps of ``predict_proba``. It centres and scales in the precision of
+its input, clips, splits and squashes, computes all members as one batch of products,
+and averages their probabilities at the temperature.
 """
 
-import contextlib
 from functools import partial
 
 import numpy as np
+from scipy.linalg import block_diag
 from sklearn.utils.validation import check_is_fitted
 
 from sknet._classifier import TwoLayerClassifier
@@ -20,7 +20,7 @@ ACTIVATION_OPERATORS = {
     "relu": "Relu",
     "tanh": "Tanh",
     "logistic": "Sigmoid",
-    "identity": None,
+    "identity": "Identity",
 }
 
 
@@ -28,30 +28,30 @@ def register(estimator=TwoLayerClassifier):
     """Teach skl2onnx to convert `TwoLayerClassifier`, alone or inside other estimators.
 
     Call it once in each session, before ``skl2onnx.to_onnx``. Labels must be integers
-    or strings; rows are dense, also for a model that was fitted to sparse ones.
+    or strings. Rows must be dense, even if the model was fitted on sparse rows.
 
-    The graph takes rows of float32, float64, int64 or bool and centres them in float64,
-    unless they are float32 or bool: declare float64 inputs for time stamps and other
-    large numbers with small differences. ONNX has no maps to float64: such inputs need
-    the option ``zipmap=False``, as with every classifier. The network computes in the
-    precision of ``predict_proba``; after a fit to float32 rows, the graph is half as
-    large. Integer inputs must be declared as int64, whatever they were fitted to.
+    The graph takes rows of float32, float64, int64 or bool. It centres them in float64,
+    unless they are float32 or bool, so declare float64 inputs for time stamps and other
+    large numbers with small differences. ONNX has no maps to float64, so float64 inputs
+    need the option ``zipmap=False``, as for every classifier. The network computes in
+    the precision of ``predict_proba``. After a fit on float32 rows, the graph is half
+    as large. Declare integer inputs as int64, whatever their dtype in `fit`.
 
-    What skl2onnx makes of other estimators around it is its own: it converts
-    ``TunedThresholdClassifierCV`` without its threshold, for any classifier inside.
+    sknet does not control how skl2onnx converts the estimators around it. For example,
+    skl2onnx converts ``TunedThresholdClassifierCV`` without its threshold.
 
     Parameters
     ----------
     estimator : type, default=TwoLayerClassifier
-        The class to convert. skl2onnx knows exact classes only: a subclass needs a call
-        of its own, and may do anything but predict in another way.
+        The class to convert. skl2onnx knows only exact classes, so register each
+        subclass with its own call. A subclass must not change how predictions are made.
 
     Raises
     ------
     ImportError
         If skl2onnx is not installed.
     TypeError
-        If `estimator` is not such a class.
+        If `estimator` is not `TwoLayerClassifier` or a subclass.
 
     Examples
     --------
@@ -80,8 +80,8 @@ def register(estimator=TwoLayerClassifier):
         )
     except ImportError as error:
         raise ImportError(
-            "sknet.onnx.register needs skl2onnx: install it with "
-            "`pip install skl2onnx onnxruntime`."
+            "sknet.onnx.register needs skl2onnx. Install it with `pip install skl2onnx "
+            "onnxruntime`."
         ) from error
     update_registered_converter(
         estimator,
@@ -99,22 +99,22 @@ def register(estimator=TwoLayerClassifier):
 
 
 def _check_class(estimator):
-    """Raise unless it is the class or one that inherits from it."""
+    """Raise unless it is the class or a subclass that predicts in the same way."""
     if not (isinstance(estimator, type) and issubclass(estimator, TwoLayerClassifier)):
         raise TypeError(
-            "estimator must be TwoLayerClassifier or a subclass, the class and not an "
-            f"object of it. Got {estimator!r}."
+            "estimator must be TwoLayerClassifier or a subclass. Pass the class, not "
+            f"an instance. Got {estimator!r}."
         )
     for name in ("predict", "predict_proba", "decision_function"):
         if getattr(estimator, name) is not getattr(TwoLayerClassifier, name):
             raise TypeError(
-                f"{estimator.__name__} has a {name} of its own, which the graph would "
-                "not repeat: write a converter for it."
+                f"{estimator.__name__} overrides {name}, which the graph would ignore. "
+                "Write a converter for it."
             )
 
 
 def _parse(scope, model, inputs, custom_parsers=None):
-    """Declare the outputs of a classifier that is fitted and has fitting labels."""
+    """Declare the outputs, after checks of the classifier and its labels."""
     from skl2onnx._parse import _parse_sklearn_classifier
 
     check_is_fitted(
@@ -123,16 +123,16 @@ def _parse(scope, model, inputs, custom_parsers=None):
     if model._table.levels:
         names = [model._table.name(j) for j in model._table.levels]
         raise ValueError(
-            f"This {type(model).__name__} was fitted on columns of categories, "
-            f"{names[:5]}, which sknet.onnx does not convert. Encode them in a "
-            "pipeline, with OneHotEncoder, before the classifier."
+            f"This {type(model).__name__} was fitted on categorical columns, "
+            f"{names[:5]}, which sknet.onnx cannot convert. Encode them in a pipeline, "
+            "with OneHotEncoder, before the classifier."
         )
     _labels(scope, model)
     width = _width(inputs[0])
     if width not in (None, model.n_features_in_):
         raise ValueError(
             f"X has {width} columns in the graph, but this {type(model).__name__} was "
-            f"fitted on {model.n_features_in_}: declare its input with a shape of "
+            f"fitted on {model.n_features_in_}. Declare its input with the shape "
             f"[None, {model.n_features_in_}]."
         )
     return _parse_sklearn_classifier(scope, model, inputs, custom_parsers)
@@ -163,47 +163,42 @@ def _node(opset, operator, *inputs, **attributes):
 
 
 def _indices(numbers):
-    """Whole numbers in the one dtype that every operator takes."""
+    """Integers in the one dtype that every operator accepts."""
     return np.array(numbers, dtype=np.int64)
 
 
 def _labels(scope, clf):
-    """What the graph answers for each class: strings or int64."""
+    """The labels that the graph returns, as strings or int64."""
     classes = clf.classes_
     if scope.get_options(clf, {"nocl": False})["nocl"]:
         return _indices(range(len(classes)))
     if all(isinstance(label, str) for label in classes):
         return classes.astype(object)
-    with (
-        np.errstate(invalid="ignore"),
-        contextlib.suppress(TypeError, ValueError, OverflowError),
-    ):
-        integers = np.asarray(classes).astype(np.int64)
-        if (integers == classes).all():
-            return integers
+    if classes.dtype.kind in "biuf" and (classes.astype(np.int64) == classes).all():
+        return classes.astype(np.int64)
     raise ValueError(
-        "ONNX knows labels that are strings or integers: encode y before fit, for "
-        f"instance with LabelEncoder. Got classes_={classes!r}."
+        "ONNX supports only strings and integers as labels. Encode y before fit, for "
+        f"example with LabelEncoder. Got classes_={classes!r}."
     )
 
 
 def _width(X):
-    """Columns of an input as it is declared; None if that is open."""
+    """Declared number of columns of an input, or None if it is not declared."""
     shape = X.type.shape
     return shape[1] if len(shape) == 2 and isinstance(shape[1], int) else None
 
 
 def _inputs(node, X, inputs):
-    """Rows of X to network inputs, as ``Inputs.dense`` does it."""
+    """Convert rows of X to network inputs, as ``Inputs.dense`` does."""
     from onnx.helper import np_dtype_to_tensor_dtype, tensor_dtype_to_np_dtype
     from skl2onnx.common.data_types import guess_proto_type
 
     def cast(rows, dtype):
-        """Rows in another type of number."""
+        """Rows cast to another dtype."""
         return node("Cast", rows, to=np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def cut(rows, limit, dtype):
-        """Rows kept between minus and plus the limit."""
+        """Rows clipped to the range from -limit to limit."""
         return node("Max", node("Min", rows, dtype(limit)), dtype(-limit))
 
     given = np.dtype(tensor_dtype_to_np_dtype(guess_proto_type(X.type)))
@@ -214,7 +209,7 @@ def _inputs(node, X, inputs):
         mean, factor = inputs.constants(work)
         z = cast(X, work)
         if _width(X) is None:
-            # z itself, or a failure: "Sub" would take a lone column for each of them
+            # without this, "Sub" would use a single column for both parts
             every = node("Gather", z, _indices(range(len(mean))), axis=1)
             z = node("Max", z, every)
         z = node("Mul", node("Sub", z, mean), factor)
@@ -241,36 +236,33 @@ def _inputs(node, X, inputs):
 
 
 def _curves(node, z, inputs):
-    """Bumps at the knots and scores of ranks, as sums of ramps."""
-    dtype, parts = inputs.dtype, []
+    """Bumps at the knots and normal scores of ranks, as sums of ramps."""
+    dtype, curves = inputs.dtype, []
 
-    def ramps(column, low, width):
-        """From 0 to 1 between two values of a column."""
+    def curve(column, low, width, weights, offset):
+        """A weighted sum of ramps from 0 at ``low`` to 1 at ``low + width``."""
         rise = node("Gather", z, _indices(column), axis=1)
         rise = node("Div", node("Sub", rise, low.astype(dtype)), width.astype(dtype))
-        return node("Max", node("Min", rise, dtype.type(1)), dtype.type(0))
+        ramps = node("Max", node("Min", rise, dtype.type(1)), dtype.type(0))
+        weighted = node("MatMul", ramps, weights.astype(dtype))
+        return node("Add", weighted, offset.astype(dtype))
 
     column, low, width = inputs.ramps
     if len(column):
-        rises = ramps(column, low, width)
-        bumps = np.eye(len(column), dtype=dtype)
+        # a bump at each knot but the first: a ramp minus the next one of its column
+        bumps = np.eye(len(column))
         follows = np.flatnonzero(column[1:] == column[:-1])
         bumps[follows + 1, follows] = -1
-        bumps = node("MatMul", rises, bumps)
-        parts.append(node("Sub", bumps, inputs.ramp_mean.astype(dtype)))
+        curves.append(curve(column, low, width, bumps, -inputs.ramp_mean))
     if inputs.scores:
-        curves = [(j, x, s) for j, x, s in inputs.scores]
-        column = np.concatenate([[j] * (len(x) - 1) for j, x, _ in curves])
-        low = np.concatenate([x[:-1] for _, x, _ in curves])
-        width = np.concatenate([np.diff(x) for _, x, _ in curves])
-        slopes = np.zeros((len(column), len(curves)), dtype)
-        owner = np.repeat(range(len(curves)), [len(x) - 1 for _, x, _ in curves])
-        steps = np.concatenate([np.diff(s) for *_, s in curves])
-        slopes[np.arange(len(owner)), owner] = steps
-        first = np.array([s[0] for *_, s in curves], dtype)
-        rises = node("MatMul", ramps(column, low, width), slopes)
-        parts.append(node("Add", rises, first))
-    return parts
+        columns, quantiles, scores = zip(*inputs.scores, strict=True)
+        column = np.repeat(columns, [len(x) - 1 for x in quantiles])
+        low = np.concatenate([x[:-1] for x in quantiles])
+        width = np.concatenate([np.diff(x) for x in quantiles])
+        steps = block_diag(*(np.diff(s)[:, np.newaxis] for s in scores))
+        lowest = np.array([s[0] for s in scores])
+        curves.append(curve(column, low, width, steps, lowest))
+    return curves
 
 
 def _raw_prediction(node, inputs, network, activation):
@@ -280,8 +272,7 @@ def _raw_prediction(node, inputs, network, activation):
     # a batch of k products: onnxruntime 1.20 fails to transpose doubles before one
     W1 = np.ascontiguousarray(W1.reshape(d, k, h).transpose(1, 0, 2))
     hidden = node("Add", node("MatMul", inputs, W1), b1.reshape(k, 1, h))
-    if ACTIVATION_OPERATORS[activation] is not None:
-        hidden = node(ACTIVATION_OPERATORS[activation], hidden)
+    hidden = node(ACTIVATION_OPERATORS[activation], hidden)
     return node("Add", node("MatMul", hidden, W2), b2)
 
 
@@ -289,28 +280,23 @@ def _scores(node, X, models, raw_scores):
     """Probabilities (n, n_classes), or the scores of ``decision_function``."""
     binary = isinstance(models[0].network.loss, SigmoidCrossEntropy)
     as_number = models[0].network.params.dtype.type
-    n_members = sum(model.network.shape.n_members for model in models)
     members = []
     for model in models:
         if model.weight == 0:
-            n_members -= model.network.shape.n_members
             continue
         inputs = _inputs(node, X, model.inputs)
         raw = _raw_prediction(node, inputs, model.network, model.activation)
         raw = node("Mul", raw, as_number(1 / model.temperature))
         if binary:  # the sigmoid of z is the softmax of 0 and z
             raw = node("Concat", node("Sub", raw, raw), raw, axis=2)
-        weight = model.weight / model.network.shape.n_members
-        if raw_scores:
-            log_proba = node("LogSoftmax", raw, axis=2)
-            members.append(node("Add", log_proba, as_number(np.log(weight))))
-        else:
-            members.append(node("Mul", node("Softmax", raw, axis=2), as_number(weight)))
+        log_weight = np.log(model.weight / model.network.shape.n_members)
+        log_proba = node("LogSoftmax", raw, axis=2)
+        members.append(node("Add", log_proba, as_number(log_weight)))
     members = node("Concat", *members, axis=0) if len(members) > 1 else members[0]
+    log_proba = node("ReduceLogSumExpApi18", members, axes=[0], keepdims=0)
     if not raw_scores:
-        mean = node("ReduceMeanApi18", members, axes=[0], keepdims=0)
-        return node("Mul", mean, as_number(n_members))
-    log_sum = node("ReduceLogSumExpApi18", members, axes=[0], keepdims=0)
-    if binary:  # skl2onnx wants a column of each class: -s and s
-        return node("Sub", log_sum, node("Gather", log_sum, _indices([1, 0]), axis=1))
-    return log_sum
+        return node("Exp", log_proba)
+    if binary:  # skl2onnx expects a column for each class: -s and s
+        flipped = node("Gather", log_proba, _indices([1, 0]), axis=1)
+        return node("Sub", log_proba, flipped)
+    return log_proba

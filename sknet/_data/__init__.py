@@ -1,1 +1,1 @@
-"""What training counts: weighted rows, folds, network inputs, minibatches."""
+"""The training data: weighted rows, folds, network inputs and minibatches."""

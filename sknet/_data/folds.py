@@ -1,8 +1,8 @@
-"""Which rows are held out: folds for several members, a part of the rows for one.
+"""Select held-out rows: folds for several members, a part of the rows for one member.
 
-Rows of one group are kept together. Without groups of the user's, a group is the rows
-of equal x: two rows of one x with different labels know each other's answer, and one of
-them in training would bias the prediction of the other.
+Rows of one group are kept together. If the user gives no groups, rows with equal x form
+a group. If one of two such rows with different labels were in training, it would bias
+the prediction of the other.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ NO_FOLD, EVERY_FOLD, UNKNOWN = -1, -2, -3
 
 
 def group_by_hash(hashes):
-    """Group (n,) of each row, by the hash of its x; numbered as they appear."""
+    """Group (n,) of each row by the hash of its x, numbered in order of appearance."""
     first, group = np.unique(hashes, return_index=True, return_inverse=True)[1:]
     return np.argsort(np.argsort(first))[group.ravel()]
 
@@ -29,10 +29,10 @@ def _group_labels(y, group):
 
 
 def hold_out(y, group, fraction, rng):
-    """Whether each row (n,) is held out, in a stratified part of the groups.
+    """Select a stratified part of the groups; return whether each row (n,) is held out.
 
-    No class is held out altogether. Every class with two groups or more has one on
-    either side. Nothing is held out if there is no such class.
+    No class is held out completely. Every class with two or more groups has at least
+    one in training and one held out. Nothing is held out if there is no such class.
 
     Parameters
     ----------
@@ -46,8 +46,7 @@ def hold_out(y, group, fraction, rng):
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         if len(members) >= 2:
-            n_held_out = round(fraction * len(members))
-            n_held_out = min(max(n_held_out, 1), len(members) - 1)
+            n_held_out = np.clip(round(fraction * len(members)), 1, len(members) - 1)
             held_out[rng.permutation(members)[:n_held_out]] = True
     for label in np.unique(y):  # a class may have no group of its own
         groups = group[y == label]
@@ -57,13 +56,13 @@ def hold_out(y, group, fraction, rng):
 
 
 def deal_folds(y, group, n_folds, rng, heavy=None):
-    """Fold (n,) of each row, stratified; NO_FOLD or EVERY_FOLD for some.
+    """Assign each row (n,) to a stratified fold, or to NO_FOLD or EVERY_FOLD.
 
-    The groups of each class are shuffled, ordered by size and dealt one after the
-    other, as cards are, so that a class with fewer groups than folds spreads over some
-    of them. A class with a single group is in no fold: a member that did not train on
-    it could not know that the class exists. For the same reason, a class without a
-    group of its own whose groups all came to one fold takes the first of them out.
+    The groups of each class are shuffled, ordered by size and assigned to the folds in
+    turn, so that a class with fewer groups than folds is spread over some of them. A
+    class with a single group is in no fold, because a member that did not train on it
+    could not predict the class. For the same reason, if all groups of a class are in
+    one fold, the first of them is taken out of the fold.
 
     Parameters
     ----------
@@ -71,7 +70,7 @@ def deal_folds(y, group, n_folds, rng, heavy=None):
     n_folds : int
     rng : numpy.random.Generator
     heavy : ndarray of bool of shape (n_groups,) or None
-        The groups that are in every fold.
+        Whether each group is in every fold.
     """
     labels, sizes = _group_labels(y, group), np.bincount(group)
     light = np.ones(len(labels), dtype=bool) if heavy is None else ~heavy
@@ -79,8 +78,8 @@ def deal_folds(y, group, n_folds, rng, heavy=None):
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero((labels == label) & light))
         members = members[np.argsort(-sizes[members], kind="stable")]
-        alone = len(members) < 2 and not (labels[~light] == label).any()
-        dealt.append(members[:0] if alone else members)
+        if len(members) > 1 or (labels[~light] == label).any():
+            dealt.append(members)
     dealt = np.concatenate(dealt)
     fold = np.where(light, NO_FOLD, EVERY_FOLD)
     fold[dealt] = np.arange(len(dealt)) % n_folds
@@ -92,9 +91,9 @@ def deal_folds(y, group, n_folds, rng, heavy=None):
 
 
 def fold_of_rows(known_hashes, fold, hashes):
-    """Fold of every row, from the folds of the distinct rows, or UNKNOWN.
+    """Fold of every row, looked up in the folds of the distinct rows, or UNKNOWN.
 
-    The fold is a property of x. Rows that were merged or dropped find it by their hash.
+    Rows with equal x share a fold. Merged or dropped rows are looked up by their hash.
 
     Parameters
     ----------

@@ -1,17 +1,17 @@
-r"""Rows of X in, network inputs out: centre, scale, split, squash and cast.
+r"""Convert rows of X to network inputs: centre, scale, split, squash and cast.
 
 .. math:: z = (x - \mu) / s, \qquad
     z^+ = \max(z, 0) - a, \quad z^- = \min(z, 0) + a, \qquad
     \mathrm{squash}_c(z) = z / \sqrt{1 + (z / c)^2} \in (-c, c)
 
-A split column enters the network twice, by its part above the mean and its part below,
-so that a hidden unit has a slope of its own on either side (piecewise linear encoding
-of Gorishniy, Rubachev and Babenko 2022, with one knot). The squash is the smooth clip
-of RealMLP (Holzmueller, Grinsztajn and Steinwart 2024).
+A split column becomes two inputs, its part above the mean and its part below, so that a
+hidden unit has a separate slope on either side (piecewise linear encoding of Gorishniy,
+Rubachev and Babenko 2022, with one knot). The squash is the smooth clip of RealMLP
+(Holzmueller, Grinsztajn and Steinwart 2024).
 
-Rows are centred in the precision that X came in, *before* the cast to the network's
-dtype, so that a time stamp or a price keeps its digits. Dense rows are written into a
-buffer. Sparse rows are scaled but never made dense.
+Rows are centred in the precision of X, *before* the cast to the network's dtype, so
+that time stamps and prices keep their digits. Dense rows are written into a buffer.
+Sparse rows are scaled but never made dense.
 """
 
 import copy
@@ -28,12 +28,12 @@ from sknet._data.weighted import float_blocks, weighted_quantiles
 
 SQUASH = 5.0  # the bound c above
 HALF_GAP = 0.4  # a above: half the mean absolute deviation of a normal distribution
-ROWS_THAT_COUNT = 10  # two values among fewer rows may be chance
+ROWS_THAT_COUNT = 10  # with fewer rows, two distinct values may be coincidence
 # levels with less than this share one input: times the mean weight of distinct rows,
 # or, where there are many copies of few rows, share of all weight
 RARE, RARE_SHARE = 3, 0.01
-MOST_SPLIT_COLUMNS = 128  # more are pixels or the like, and no single one says much
-FENCE = 1000  # interquartile ranges beyond which a value is no measurement
+MOST_SPLIT_COLUMNS = 128  # with more, such as pixels, single columns matter little
+FENCE = 1000  # interquartile ranges beyond which a value is treated as an error code
 N_RANKS = 64  # quantiles that the normal score of a rank goes through
 ROWS_FOR_QUANTILES = 20_000  # distinct rows that they are taken from
 ROWS_FOR_FENCE = 1024  # distinct rows that the quartiles are taken from
@@ -42,31 +42,31 @@ RAW_LIMIT = 1e13  # the same for rows that are only cast
 
 
 def working_dtype(dtype):
-    """The float dtype in which X is centred: its own, or one that holds it."""
+    """The float dtype in which X is centred."""
     return np.dtype(min(np.result_type(dtype, np.float32), np.dtype(np.float64)))
 
 
 class Inputs:
-    """The map from rows of X to network inputs of one dtype.
+    """The mapping from rows of X to network inputs of one dtype.
 
-    The inputs are, in this order, one for each column of numbers, which is the upper
-    part of a split column; the lower parts of the split columns; one for each column of
-    numbers with gaps, which is 1 where the value is missing; and those of the levels of
-    the categories, which are 1 where a row has the level. The last two are centred.
+    The inputs are, in this order, each numeric column (or its upper part if it is
+    split), the lower parts of the split columns, an indicator for each numeric column
+    with missing values, and an indicator for each level of the categories. The
+    indicators are centred.
 
     Parameters
     ----------
     n_features : int
     standardize : bool
-        False leaves columns of numbers as they are, but for the cast.
+        With False, numeric columns are only cast.
     n_knots : int or 'auto'
-        0 gives a column of more than two values one input, 1 splits it at its mean, and
-        k adds a piecewise linear basis in k quantiles. 'auto' splits up to 128 such
-        columns.
+        For a column with more than two values, 0 gives one input, 1 splits it at its
+        mean, and k adds a piecewise linear basis in k quantiles. 'auto' splits the
+        columns if there are at most 128 of them.
     dtype : dtype
-        Of the network inputs.
+        The dtype of the network inputs.
     n_levels : dict of int to int
-        The number of levels of each column of categories, whose values are codes.
+        The number of levels of each categorical column, whose values are codes.
     """
 
     def __init__(self, n_features, standardize, n_knots, dtype, n_levels):
@@ -109,7 +109,7 @@ class Inputs:
 
     @property
     def constant_inputs(self):
-        """Whether each input (n_inputs,) had one value only in training."""
+        """Whether each input (n_inputs,) had only one value in training."""
         share = self.share
         others = np.zeros(self.n_inputs - len(self.numeric) - len(share), dtype=bool)
         return np.concatenate([self.constant, others, (share == 0) | (share == 1)])
@@ -122,7 +122,7 @@ class Inputs:
         columns : list of str
             Names of the columns of X.
         levels : dict of int to list of str
-            Names of the levels of the columns of categories.
+            Names of the levels of the categorical columns.
         """
         numeric = [columns[j] for j in self.numeric]
         lower = [f"{numeric[j]} (lower)" for j in self.split]
@@ -163,11 +163,11 @@ class Inputs:
         return other
 
     def partial_fit(self, X, rows, weight):
-        """Learn the columns' statistics, or add the rows to those of earlier calls.
+        """Compute the column statistics, or update them with these rows.
 
-        The first call decides which columns are split, which gaps and levels have an
-        input, and where the fences lie. Values beyond a fence count neither for the
-        mean nor for the standard deviation.
+        The first call decides which columns are split, which missing values and levels
+        get an input, and where the outlier bounds are. Values beyond these bounds do
+        not affect the mean or the standard deviation.
 
         Parameters
         ----------
@@ -197,11 +197,11 @@ class Inputs:
         return self
 
     def _choose_indicators(self, X, rows, weight):
-        """Which gaps and which levels have an input.
+        """Decide which missing values and which levels get an input.
 
-        Rare levels share one with levels that were not seen: a weight on a level that
-        occurs once or twice is noise. In a stream, whose labels are still to come, the
-        most frequent ones of many levels have an input.
+        Rare levels share an input with unseen levels, because a weight for a level that
+        occurs once or twice would be noise. In a stream, there are no label statistics,
+        so the most frequent levels of a column with many levels get an input.
         """
         if sp.issparse(X):
             return
@@ -252,7 +252,7 @@ class Inputs:
             out[seen, place[seen]] = 1
 
     def _learn_scale(self, X, rows, weight, first):
-        """The mean and standard deviation of the columns of numbers."""
+        """The mean and standard deviation of the numeric columns."""
         if first and self.centred:
             some = rows[:ROWS_FOR_FENCE]
             values = X[some][:, self.numeric].astype(np.float64)
@@ -280,14 +280,14 @@ class Inputs:
             self._choose_curves(X, rows, weight)
 
     def _set_scale(self, mean, variance):
-        """What to subtract and to divide by.
+        """The values to subtract and to divide by.
 
-        A column of two values, such as a one-hot one, is divided by their distance. The
-        standard deviation of a rare level is small, and dividing by it would make a
-        level louder the rarer it is. The variance of a column in [low, high] with this
-        mean is largest if it has two values (Bhatia and Davis 2000). A column without a
+        A column with two values, such as a one-hot column, is divided by their
+        distance. Division by the standard deviation would give rare levels larger
+        inputs than common ones. The variance of a column in [low, high] with this mean
+        is largest if it has two values (Bhatia and Davis 2000). A column without a
         value is constant. Sparse columns are divided by the root mean square of their
-        stored values, so that rare words are not louder than common ones.
+        stored values, so that rare words do not get larger inputs than common ones.
         """
         low, high = self._low, self._high
         empty = low > high
@@ -296,7 +296,7 @@ class Inputs:
         largest = (high - mean) * (mean - low)
         two_valued = np.isclose(variance, largest, atol=0) | self.constant
         self.mean = mean if self.centred else np.zeros_like(mean)
-        # a third value late in a stream must not make the inputs of the others jump
+        # a late third value in a stream must not change the other inputs abruptly
         if self._n_rows >= ROWS_THAT_COUNT:
             self._distance = np.where(two_valued, high - low, self._distance)
         scale = np.where(two_valued, high - low, np.sqrt(variance))
@@ -310,11 +310,11 @@ class Inputs:
 
     @property
     def is_curved(self):
-        """Whether there are columns of more than two values."""
+        """Whether there are columns with more than two values."""
         return self.centred and not self._two_valued.all()
 
     def with_curves(self, n_knots, ranks, X, rows, weight):
-        """The same inputs with other knots, and ranks or not."""
+        """The same inputs with another number of knots, with or without ranks."""
         other = copy.copy(self)
         other.n_knots, other.ranks, other._constants = n_knots, ranks, {}
         other.split, other.scores = np.empty(0, np.intp), []
@@ -322,7 +322,7 @@ class Inputs:
         return other
 
     def _choose_curves(self, X, rows, weight):
-        """Which columns are split, their knots, and the quantiles of their ranks."""
+        """Choose the columns to split, their knots and the quantiles of their ranks."""
         columns = np.flatnonzero(~self._two_valued)
         if self.n_knots == "auto" or not self.centred:
             self.n_knots = int(self.centred and len(columns) <= MOST_SPLIT_COLUMNS)
@@ -360,7 +360,7 @@ class Inputs:
                 self.scores.append((j, values, ndtri((middle + 0.5) / N_RANKS)))
 
     def _curve(self, z, out):
-        """Write ramps and scores of the scaled columns ``z`` (n, d) into ``out``."""
+        """Write ramps and normal scores of scaled columns ``z`` (n, d) into ``out``."""
         column, low, width = self.ramps
         m = len(column)
         if m:
@@ -388,7 +388,7 @@ class Inputs:
     def take(self, X, rows):
         """Inputs for some rows of X in new memory.
 
-        Sparse rows of a model that was fitted on dense X, which centres, become dense.
+        If the model was fitted on dense X, it centres, so sparse rows are made dense.
         """
         if sp.issparse(X) and not self.centred and not len(self.share):
             return self.sparse(X[rows])
@@ -401,7 +401,7 @@ class Inputs:
         """Write the inputs for ``raw`` (n, d) into ``out``; may overwrite ``raw``.
 
         ``raw`` is a copy of rows of X in X's own dtype. ``scratch`` has the shape and
-        dtype of ``out`` (n, n_inputs). All but ``out`` are C-contiguous.
+        dtype of ``out`` (n, n_inputs). All arrays except ``out`` are C-contiguous.
         """
         n_indicators = len(self.share)
         if n_indicators:
@@ -443,9 +443,9 @@ class Inputs:
         self._squash(out, np.empty_like(out) if n_curved else scratch)
 
     def sparse(self, X):
-        """Inputs for the rows X as CSR, of a model that does not centre.
+        """Inputs for CSR rows X of a model that does not centre.
 
-        A missing value becomes 0, as an absent one.
+        A missing value becomes 0, like a value that is not stored.
         """
         unscaled = self.mean is None
         z = X.data.astype(self.dtype if unscaled else working_dtype(X.dtype))
@@ -497,7 +497,7 @@ class Inputs:
 
 
 def _fence(values, weight):
-    """Bounds (d,) beyond which a value is no measurement, such as 999999 for a gap."""
+    """Bounds (d,) beyond which a value is treated as an error code, such as 999999."""
     d = values.shape[1]
     if len(values) < 10:  # quartiles of fewer rows say little
         return np.full(d, -np.inf), np.full(d, np.inf)
@@ -509,6 +509,6 @@ def _fence(values, weight):
 
 
 def _fill_gaps(z):
-    """Zero, the mean, in place of a missing value."""
+    """Replace missing values with zero, the mean."""
     if np.isnan(np.add.reduce(z, None)):
         z[np.isnan(z)] = 0

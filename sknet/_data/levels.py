@@ -1,14 +1,14 @@
-r"""Categories of many levels: a statistic of the labels instead of an input per level.
+r"""Replace categories with many levels by statistics of the labels.
 
-The statistic of a level and a class is the logit of its smoothed share of the class,
-less that of all rows,
+The statistic of a level and a class is the logit of the smoothed share of the class in
+the level, minus that in all rows,
 
 .. math:: \operatorname{logit} \frac{S_{lc} + a p_c}{S_l + a} - \operatorname{logit} p_c
 
-with the weights S of the level and the prior p (Micci-Barreca 2001). A training row
-gets it from the other folds' rows, so that no row's statistic knows its own label. The
-smoothing a is the one with the best likelihood of the labels out of fold. A column
-whose levels say nothing of the labels is zero.
+with the weights S of the level and the prior p (Micci-Barreca 2001). For a training
+row, it is computed from the rows of the other folds, so that it does not depend on the
+row's own label. The smoothing a maximizes the out-of-fold likelihood of the labels. If
+the levels do not help to predict the labels, the column is set to zero.
 """
 
 import numpy as np
@@ -20,13 +20,13 @@ LEAST_GAIN = 2.0  # of log-likelihood, in units of the mean weight
 
 
 class LevelStatistics:
-    """The statistics of the columns of many levels.
+    """The statistics of the columns with many levels.
 
     Parameters
     ----------
     columns : list of int
     n_levels : list of int
-        Of each of these columns.
+        One for each of these columns.
     n_classes : int
     """
 
@@ -39,14 +39,14 @@ class LevelStatistics:
         self.logits = list(logits)
 
     def fit_transform(self, X, y, rows, weight, fold):
-        """X with statistics in place of codes, those of ``rows`` out of fold.
+        """X with statistics instead of codes, computed out of fold for ``rows``.
 
         Parameters
         ----------
         X : ndarray of shape (n_samples, n_features)
         y : ndarray of int of shape (n_samples,)
         rows : ndarray of int of shape (n,)
-            Distinct rows, the ones to learn from.
+            The distinct training rows.
         weight : ndarray of shape (n,)
         fold : ndarray of int of shape (n,)
         """
@@ -71,42 +71,37 @@ class LevelStatistics:
             self.logits.append(_logits(whole, prior, a))
             out_of_fold.append(_logits(others, prior, a)[fold, codes])
         X = self.transform(X)
-        for i, (j, logits) in enumerate(zip(self.columns, out_of_fold, strict=True)):
-            X[rows, j] = logits[:, 0]
-            X[rows[:, np.newaxis], self._more(X, i)] = logits[:, 1:]
+        for i, logits in enumerate(out_of_fold):
+            X[rows[:, np.newaxis], self._places(X, i)] = logits
         return X
 
     def transform(self, X):
-        """A new X with the first statistic in place of the codes, the others behind."""
+        """A new X: the first statistic replaces the codes, the others are appended."""
         more = sum(logits.shape[1] - 1 for logits in self.logits)
         X = np.hstack([X, np.empty((len(X), more), X.dtype)])
         for i, (j, logits) in enumerate(zip(self.columns, self.logits, strict=True)):
-            statistics = logits[_codes(X[:, j], self.n_levels[i])]
-            X[:, j], X[:, self._more(X, i)] = statistics[:, 0], statistics[:, 1:]
+            X[:, self._places(X, i)] = logits[_codes(X[:, j], self.n_levels[i])]
         return X
 
     def names(self, columns, classes):
         """Names of the columns of the new X."""
         if len(classes) == 2:
             return columns
-        first = [f"{name} (statistic of {classes[0]})" for name in columns]
-        more = [
-            f"{columns[j]} (statistic of {label})"
-            for j in self.columns
-            for label in classes[1:]
-        ]
-        named = [first[j] if j in self.columns else c for j, c in enumerate(columns)]
-        return [*named, *more]
+        named = list(columns)
+        for j in self.columns:
+            named[j] = f"{columns[j]} (statistic of {classes[0]})"
+            named += [f"{columns[j]} (statistic of {label})" for label in classes[1:]]
+        return named
 
-    def _more(self, X, i):
-        """The columns of X for all but the first statistic of column ``i``."""
-        width = self.logits[0].shape[1] - 1
+    def _places(self, X, i):
+        """The columns of the new X for the statistics of the i-th column of levels."""
+        width = self.logits[i].shape[1] - 1
         start = X.shape[1] - width * (len(self.columns) - i)
-        return np.arange(start, start + width)
+        return [self.columns[i], *range(start, start + width)]
 
 
 def _codes(values, n_levels):
-    """Codes, with those of a gap and of an unseen level behind the levels."""
+    """Codes, in which a missing value and an unseen level come after the levels."""
     codes = np.where(np.isnan(values), n_levels, values).astype(np.intp)
     return np.where(codes < 0, n_levels + 1, codes)
 

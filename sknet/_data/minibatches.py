@@ -1,4 +1,4 @@
-"""Rows to minibatches: gathered, scaled and cast into reused buffers.
+"""Minibatches of rows, which are gathered, scaled and cast into reused buffers.
 
 X is neither copied nor converted as a whole. Only indices, labels and weights are
 shuffled.
@@ -16,7 +16,7 @@ PART_ELEMENTS = 1 << 15  # of rows being gathered: their copies stay in the cach
 
 
 class Dataset(NamedTuple):
-    """Rows of X behind an index."""
+    """Rows of X, selected by an index."""
 
     X: NDArray | sp.csr_array
     rows: NDArray[np.intp]  # (n,) rows of X, in the order of their hashes
@@ -24,12 +24,12 @@ class Dataset(NamedTuple):
     weight: NDArray[np.floating]  # (1 or k, n), with mean 1 over the rows
 
     def take(self, part):
-        """Some of the rows, by a mask or by positions."""
+        """Rows selected by a mask or by positions."""
         return Dataset(self.X, self.rows[part], self.y[part], self.weight[:, part])
 
 
 class Minibatches:
-    """One pass over a dataset at every iteration, in batches (X, y, weight).
+    """An iterable: each iteration is one pass over a dataset in batches (X, y, weight).
 
     X is (m, d + 1) with a last column of ones, or sparse (m, d); y (m,); weight (1 or
     k, m, 1), divided by the number of rows that the loss is averaged over. The next
@@ -42,10 +42,10 @@ class Minibatches:
     size : int
         Rows of a batch; the last one of a pass may be smaller.
     rng : numpy.random.Generator or None
-        Shuffles each pass anew; None keeps the order.
+        Shuffles the rows before each pass. None keeps the order.
     whole : bool, default=False
-        Average the loss over all rows, not over those of the batch. Full-batch solvers
-        need this.
+        Whether to average the loss over all rows instead of those of the batch.
+        Full-batch solvers need this.
     """
 
     def __init__(self, data, inputs, size, rng, *, whole=False):
@@ -93,7 +93,7 @@ class Minibatches:
         return batch
 
     def _all_inputs(self):
-        """The inputs of all rows if they are small; else each step computes its own."""
+        """The inputs of all rows, or None if they are too large to be kept."""
         X, rows = self.data.X, self.data.rows
         if self._sparse:
             small = X.nnz * (X.data.itemsize + X.indices.itemsize) <= 4 * READY_BYTES
@@ -107,7 +107,7 @@ class Minibatches:
         return ready
 
     def _write_inputs(self, rows, out):
-        """Write the network inputs of these rows of X, few at a time; not the ones."""
+        """Write the inputs of these rows of X in parts, without the column of ones."""
         some = len(self._raw)
         for start in range(0, len(rows), some):
             part = rows[start : start + some]

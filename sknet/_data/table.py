@@ -1,11 +1,12 @@
-"""A data frame to an array: columns of numbers, and of codes for categories.
+"""Convert a data frame to an array of numbers, with codes for categories.
 
-Frames of pandas, polars and pyarrow are read through narwhals. Numbers, booleans and
-gaps become floats with NaN. Categories and strings become codes of their sorted levels,
--1 for a level that was not seen in ``fit`` and NaN for a gap. Every error names the
-column, its dtype and one of its values.
+Frames of pandas, polars and pyarrow are read through narwhals. Numbers and booleans
+become floats, and missing values become NaN. Categories and strings become codes of
+their sorted levels, with -1 for a level that was not seen in ``fit`` and NaN for a
+missing value. Errors about a column name it, its dtype and one of its values.
 """
 
+from collections import Counter
 from numbers import Real
 
 import narwhals.stable.v2 as nw
@@ -14,34 +15,33 @@ import scipy.sparse as sp
 
 CATEGORIES = (nw.Categorical, nw.Enum, nw.String)
 SMALL = (nw.Float32, nw.Boolean, nw.Int8, nw.Int16, nw.UInt8, nw.UInt16)
-DATES = (nw.Datetime, nw.Date, nw.Duration, nw.Time)
 
 
 def is_frame(X):
-    """Whether X is a data frame that narwhals reads."""
+    """Whether X is a data frame that narwhals can read."""
     return nw.dependencies.is_into_dataframe(X)
 
 
 class Table:
-    """Which columns are categories, and their levels.
+    """The categorical columns and their levels.
 
     Parameters
     ----------
     names : list of str or None
         Names of the columns; None for an array.
     levels : dict of int to list of str
-        The sorted levels of each column of categories.
+        The sorted levels of each categorical column.
     from_numbers : set of int
-        The columns of categories that hold numbers.
+        The categorical columns that hold numbers.
     empty : set of int
         The columns without a value.
     """
 
     def __init__(self, names, levels, from_numbers=(), empty=()):
-        self.empty = set(empty)
         self.names = names
         self.levels = levels
         self.from_numbers = set(from_numbers)
+        self.empty = set(empty)
 
     @classmethod
     def fit(cls, X, categorical_features, keep):
@@ -53,31 +53,23 @@ class Table:
         categorical_features : 'from_dtype', None or array-like
             As for ``TwoLayerClassifier``.
         keep : ndarray of bool of shape (n_samples,)
-            The rows that count.
+            The rows with positive weight.
         """
-        if not is_frame(X) and (
-            categorical_features is None or isinstance(categorical_features, str)
-        ):
+        from_dtype = isinstance(categorical_features, str)
+        if not is_frame(X) and (from_dtype or categorical_features is None):
             return cls(None, {})
-        if sp.issparse(X):
-            raise ValueError(
-                "categorical_features names columns, but X is sparse. Give a frame."
-            )
         columns, names = _columns(X)
-        named = _named_columns(categorical_features, names)
-        table = cls(names, {})
+        table, named = cls(names, {}), set()
+        if not from_dtype and categorical_features is not None:
+            named = _named_columns(np.asarray(categorical_features), names)
         for j, column in enumerate(columns):
-            is_category = getattr(column, "dtype", None) in CATEGORIES
-            if not isinstance(column, np.ndarray) and _is_empty(column):
+            is_category = _is_category(column)
+            if _missing(column).all():
                 table.empty.add(j)
-                continue
-            if is_category and isinstance(categorical_features, str):
-                named.add(j)
-            if j in named:
+            elif j in named or (from_dtype and is_category):
+                table.levels[j] = sorted(set(_levels(column, names[j])[keep]) - {None})
                 if not is_category:
                     table.from_numbers.add(j)
-                values, missing = _strings(column, names[j], not is_category)
-                table.levels[j] = sorted(set(values[keep & ~missing]))
             elif is_category:
                 raise ValueError(
                     f"{_described(column, names[j])} is a category, but "
@@ -94,138 +86,132 @@ class Table:
         """The array (n_samples, n_features) of numbers and codes."""
         columns, _ = _columns(X)
         small = all(
-            j in self.levels or getattr(column, "dtype", None) in SMALL
+            j in self.levels or column.dtype in SMALL
             for j, column in enumerate(columns)
         )
-        out = np.empty((len(X), len(columns)), np.float32 if small else np.float64)
+        dtype = np.float32 if small else np.float64
+        out = np.full((len(X), len(columns)), np.nan, dtype)
         for j, column in enumerate(columns):
             if j in self.empty:
-                out[:, j] = np.nan
                 continue
-            name, is_category = self.name(j), getattr(column, "dtype", 0) in CATEGORIES
-            if j not in self.levels:
-                if is_category and not column.is_null().all():
-                    raise ValueError(
-                        f"{_described(column, name)} holds categories, but held "
-                        "numbers in fit. Give it the same dtype as in fit."
-                    )
-                out[:, j] = np.nan if is_category else _numbers(column, name)
-                continue
-            from_numbers = j in self.from_numbers
-            if is_category == from_numbers and not _is_empty(column):
+            had_categories = j in self.levels and j not in self.from_numbers
+            if _is_category(column) != had_categories:
+                if _missing(column).all():
+                    continue
+                was = "held numbers"
+                if j in self.levels:
+                    kind = "another dtype" if had_categories else "numbers"
+                    was = f"was a category of {kind}"
                 raise ValueError(
-                    f"{_described(column, name)} was a category of "
-                    f"{'numbers' if from_numbers else 'another dtype'} in fit. Give "
-                    "it the same dtype as in fit."
+                    f"{_described(column, self.name(j))} {was} in fit. Give it the "
+                    "same dtype as in fit."
                 )
-            values, missing = _strings(column, name, from_numbers)
-            codes = {level: code for code, level in enumerate(self.levels[j])}
-            out[:, j] = [codes.get(value, -1) for value in values]
-            out[missing, j] = np.nan
+            if j in self.levels:
+                codes = {level: code for code, level in enumerate(self.levels[j])}
+                codes[None] = np.nan
+                levels = _levels(column, self.name(j))
+                out[:, j] = [codes.get(level, -1) for level in levels]
+            else:
+                out[:, j] = _numbers(column, self.name(j))
         return out
 
 
 def _columns(X):
     """The columns of a frame or an array, and their names."""
+    if sp.issparse(X):
+        raise ValueError("X is sparse, but has columns of categories. Pass a frame.")
     if isinstance(X, np.ndarray):
         return list(X.T), [f"x{j}" for j in range(X.shape[1])]
-    frame = nw.from_native(X, eager_only=True)
-    return list(frame.iter_columns()), [str(name) for name in frame.columns]
+    is_arrow = nw.dependencies.is_pyarrow_table(X)
+    names = [str(name) for name in (X.column_names if is_arrow else X.columns)]
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise ValueError(
+            f"X has {count} columns named {name[:60]!r}. Rename them, or keep one."
+        )
+    return list(nw.from_native(X, eager_only=True).iter_columns()), names
 
 
-def _named_columns(categorical_features, names):
-    """The indices of the columns that ``categorical_features`` names."""
-    if categorical_features is None or isinstance(categorical_features, str):
-        return set()
-    given = np.asarray(categorical_features)
+def _named_columns(given, names):
+    """The indices of the columns that an array of names or indices or a mask names."""
     if given.dtype == bool:
         if len(given) != len(names):
             raise ValueError(
                 f"categorical_features is a mask of {len(given)} columns, but X has "
                 f"{len(names)}."
             )
-        return set(np.flatnonzero(given).tolist())
+        return set(np.flatnonzero(given))
     known = names if given.dtype.kind in "OU" else range(len(names))
-    unknown = [value for value in given.tolist() if value not in known]
-    if unknown:
-        raise ValueError(
-            f"categorical_features has {unknown[0]!r}, which is no column of X. The "
-            f"columns are {str(names)[:150]}."
-        )
-    return {names.index(v) if isinstance(v, str) else v for v in given.tolist()}
+    index = {name: j for j, name in enumerate(known)}
+    for value in given.tolist():
+        if value not in index:
+            raise ValueError(
+                f"categorical_features contains {value!r}, which is not a column of X. "
+                f"The columns are {str(names)[:150]}."
+            )
+    return {index[value] for value in given.tolist()}
 
 
-def _is_empty(column):
-    """Whether a column holds nothing but gaps."""
+def _is_category(column):
+    """Whether a column is categorical by its dtype."""
+    return not isinstance(column, np.ndarray) and column.dtype in CATEGORIES
+
+
+def _missing(column):
+    """Which values of a column are missing."""
     if isinstance(column, np.ndarray):
-        return bool(np.isnan(column).all())
-    return bool(column.is_null().all())
+        return np.isnan(column)
+    return column.is_null().to_numpy()
+
+
+def _present(column, missing):
+    """The values of a column that are not missing, as Python objects."""
+    values = column.tolist() if isinstance(column, np.ndarray) else column.to_list()
+    return [value for value, gap in zip(values, missing, strict=True) if not gap]
 
 
 def _numbers(column, name):
-    """The values of a column of numbers, NaN for gaps."""
+    """The values of a numeric column, with NaN for missing values."""
     if isinstance(column, np.ndarray):
         return column
     if column.dtype.is_numeric() or column.dtype == nw.Boolean:
         return column.cast(nw.Float64).to_numpy()
-    if column.is_null().all():
-        return np.full(len(column), np.nan)
-    values = np.empty(0, object) if column.dtype.is_nested() else column.to_numpy()
-    if values.dtype.kind in "biuf":  # sparse columns of pandas
-        return values.astype(np.float64)
-    present = values[~column.is_null().to_numpy()] if len(values) else values
-    if column.dtype == nw.Object and all(isinstance(v, Real) for v in present):
-        numbers = np.full(len(values), np.nan)
-        numbers[~column.is_null().to_numpy()] = present.astype(np.float64)
-        return numbers
-    cure = "Convert it to numbers or strings, or leave it out."
-    if column.dtype in DATES:
-        cure = (
-            "Convert it to numbers, such as days since the first date, or use "
-            "skrub.TableVectorizer."
-        )
-    raise ValueError(
-        f"{_described(column, name)} is neither a number nor a category. {cure}"
-    )
-
-
-def _strings(column, name, from_numbers):
-    """Levels of a column of categories as strings, and which of them are gaps."""
-    # not by way of floats, which would merge integers beyond 2**53
-    if isinstance(column, np.ndarray):
-        if column.dtype.kind in "iu":
-            return column.astype(str).astype(object), np.zeros(len(column), dtype=bool)
-    elif column.dtype.is_integer() or not from_numbers:
-        missing = column.is_null().to_numpy()
-        try:
-            return column.cast(nw.String).to_numpy().astype(object), missing
-        except Exception as error:  # each library has its own
-            raise ValueError(
-                f"{_described(column, name)} has levels that are no strings or "
-                "numbers. Convert them to strings."
-            ) from error
-    numbers = _numbers(column, name).astype(np.float64)
-    missing = np.isnan(numbers)
-    fractions = numbers[~missing] % 1 != 0
-    if fractions.any():
-        value = numbers[~missing][fractions][0]
+    missing = _missing(column)
+    present = _present(column, missing)
+    if not all(isinstance(value, Real) for value in present):
         raise ValueError(
-            f"categorical_features names the column {name!r}, which has numbers with "
-            f"fractions, such as {value:g}. Categories are integers or strings."
+            f"{_described(column, name)} is neither a number nor a category. Convert "
+            "it, for example with skrub.TableVectorizer, or leave it out."
         )
-    integers = np.where(missing, 0, numbers).astype(np.int64)
-    return integers.astype(str).astype(object), missing
+    numbers = np.full(len(column), np.nan)
+    numbers[~missing] = present
+    return numbers
+
+
+def _levels(column, name):
+    """The level of each row (n,) as a string, or None if it is missing."""
+    if _is_category(column):
+        levels = column.cast(nw.String).to_numpy().astype(object)
+        levels[_missing(column)] = None
+        return levels
+    missing = np.isnan(_numbers(column, name))
+    present = _present(column, missing)  # floats would merge integers beyond 2**53
+    fractions = [value for value in present if value % 1]
+    if fractions:
+        raise ValueError(
+            f"categorical_features contains the column {name!r}, which has non-integer "
+            f"numbers, such as {fractions[0]:g}. Categories are integers or strings."
+        )
+    levels = np.full(len(column), None)
+    levels[~missing] = [str(int(value)) for value in present]
+    return levels
 
 
 def _described(column, name):
-    """A column, its dtype and one of its values, in at most 150 characters."""
-    name = name if len(str(name)) < 60 else f"{name[:50]}..."
-    if isinstance(column, np.ndarray):
-        return f"Column {name!r} of X (dtype {column.dtype})"
-    present = column.filter(~column.is_null())
-    values = present.head(20).to_list()
-    numbers = sum(isinstance(value, Real) for value in values)
-    # of a mix, the value that is not like the first
-    value = next((v for v in values if numbers and not isinstance(v, Real)), values[0])
-    shown = f"{value!r}"[:60]
-    return f"Column {name!r} of X (dtype {str(column.dtype)[:40]}, such as {shown})"
+    """A column, its dtype and one of its values, in at most 200 characters."""
+    name = name if len(name) < 60 else f"{name[:50]}..."
+    values = _present(column, _missing(column))
+    # for mixed types, a value that is not a number
+    value = next((v for v in values if not isinstance(v, Real)), values[0])
+    dtype = str(column.dtype)[:40]
+    return f"Column {name!r} of X (dtype {dtype}, such as {repr(value)[:60]})"

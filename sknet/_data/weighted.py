@@ -1,9 +1,9 @@
-"""Rows as a weighted set: distinct, in an order that only their content decides.
+"""Distinct rows with weights, in an order that depends only on their values.
 
-A fit is a function of the weighted data, not of how the data are written down.
+A fit depends on the weighted data, not on the order or the copies of rows.
 ``distinct_rows`` drops rows of weight zero, sorts the others by a hash of their values
-and merges equal (x, y) rows, adding their weights. After it, weight 3 and three copies
-are the same arrays, bit for bit. X itself is read, never copied.
+and merges equal (x, y) rows, adding their weights. The result is the same, bit for bit,
+for a row of weight 3 and for three copies of it. X is only read, never copied.
 """
 
 from collections.abc import Iterator
@@ -34,26 +34,20 @@ class DistinctRows(NamedTuple):
 def float_blocks(X, rows, copy=True) -> Iterator:
     """Pairs of a slice of ``rows`` and those rows of X as float64 arrays.
 
-    They are new arrays, unless ``copy`` is False and the rows follow one another.
+    They are new arrays, unless ``copy`` is False and the rows are consecutive.
     """
-    views = not copy and len(rows) and rows[-1] - rows[0] == len(rows) - 1
-    views = views and (np.diff(rows) == 1).all()
-    per_row = X.shape[1]
-    if sp.issparse(X):
-        per_row = 1 + X.nnz // max(1, X.shape[0])
-    step = max(1, BLOCK_ELEMENTS // max(1, per_row))
+    sparse = sp.issparse(X)
+    per_row = 1 + X.nnz // X.shape[0] if sparse else X.shape[1]
+    step = max(1, BLOCK_ELEMENTS // per_row)
+    views = not copy and (np.diff(rows) == 1).all()
     for start in range(0, len(rows), step):
-        part = slice(start, min(start + step, len(rows)))
-        index = (
-            slice(rows[0] + part.start, rows[0] + part.stop) if views else rows[part]
-        )
-        block = X[index]
-        if sp.issparse(block):
-            data = block.data.astype(np.float64)
-            block = sp.csr_array((data, block.indices, block.indptr), shape=block.shape)
+        part = slice(start, start + step)
+        index = rows[part]
+        block = X[index[0] : index[-1] + 1] if views else X[index]
+        if sparse:
+            yield part, block.astype(np.float64)
         else:
-            block = block.astype(np.float64, order="C", copy=False)
-        yield part, block
+            yield part, np.ascontiguousarray(block, np.float64)
 
 
 def _mix(bits):
@@ -64,12 +58,12 @@ def _mix(bits):
 
 
 def _value_bits(values):
-    """Bits of float64 entries, mixed so that a product with an odd constant is a hash.
+    """Mix the bits of float64 values so that a product with an odd constant is a hash.
 
-    0.0 and -0.0 are alike, and so are all missing values. Small integers and round
-    numbers differ in their high bits alone. These are shifted down, multiplied up and
-    shifted down once more, so that any two values differ in low bits, and their
-    products with an odd constant in all bits. Zero stays zero.
+    0.0 and -0.0 give the same bits, and so do all missing values. Small integers and
+    round numbers differ only in their high bits. The bits are shifted right, multiplied
+    and shifted right again, so that any two values differ in low bits and their
+    products with an odd constant differ in all bits. Zero stays zero.
     """
     values = values + 0.0
     values[np.isnan(values)] = np.nan  # of one form
@@ -81,11 +75,11 @@ def _value_bits(values):
 
 
 def row_hash(X, rows, group=None):
-    """64-bit hash (n,) of the rows' values, whatever X's dtype, order or container.
+    """64-bit hash (n,) of the rows' values, for any dtype, order and container of X.
 
-    ``group`` (n_samples,) counts as one more column.
+    ``group`` (n_samples,) is treated as an additional column.
 
-    A row's hash mixes the sum of its entries' hashes. Zeros count nothing, so that
+    A row's hash is computed from the sum of its entries' hashes. Zeros add nothing, so
     dense and sparse rows agree. The constants of the columns do not depend on a seed.
     """
     constants = _mix(np.arange(1, X.shape[1] + 1, dtype=np.uint64) * _GOLDEN)
@@ -106,8 +100,8 @@ def row_hash(X, rows, group=None):
 def distinct_rows(X, y, sample_weight, group=None):
     """Distinct (x, y) rows of positive weight, in the order of their hashes.
 
-    Rows of one hash are ordered by label and then by weight, so that sums of weights do
-    not depend on the order of the rows either.
+    Rows with the same hash are ordered by label and then by weight, so that sums of
+    weights do not depend on the order of the rows.
 
     Parameters
     ----------
@@ -129,16 +123,12 @@ def distinct_rows(X, y, sample_weight, group=None):
     if group is not None:
         repeats = repeats[group[rows[repeats]] == group[rows[repeats - 1]]]
     weight = sample_weight[rows]
-    if len(repeats) == 0:
-        return DistinctRows(rows, weight, hashes)
-    is_first = np.ones(len(rows), dtype=bool)
-    is_first[repeats] = False
-    first = np.flatnonzero(is_first)
+    first = np.delete(np.arange(len(rows)), repeats)
     return DistinctRows(rows[first], np.add.reduceat(weight, first), hashes[first])
 
 
 def _equal_rows(X, left, right):
-    """Whether row left[i] equals row right[i], for each i: a hash alone may err."""
+    """Whether row left[i] equals row right[i]: different rows may share a hash."""
     equal = np.ones(len(left), dtype=bool)
     for (part, a), (_, b) in zip(
         float_blocks(X, left), float_blocks(X, right), strict=True
@@ -151,9 +141,9 @@ def _equal_rows(X, left, right):
 
 
 def weighted_quantiles(values, weight, levels):
-    """The smallest value of each column that has at least this share of the weight.
+    """The smallest value of each column at which the summed weight reaches each share.
 
-    Weight k counts exactly as k copies. Missing values do not count.
+    A row of weight k counts exactly as k copies. Missing values are ignored.
 
     Parameters
     ----------
@@ -171,7 +161,7 @@ def weighted_quantiles(values, weight, levels):
     share = np.cumsum(np.where(np.isnan(values), 0.0, weight[order]), axis=0)
     quantiles = np.empty((len(levels), values.shape[1]))
     for level, quantile in zip(levels, quantiles, strict=True):
-        # where the share is reached exactly, the sum's rounding must not decide
+        # where the share is reached exactly, rounding must not change the result
         place = np.argmax(share >= (level - 1e-9) * share[-1], axis=0)
         quantile[:] = np.take_along_axis(values, place[np.newaxis], axis=0)[0]
     return quantiles

@@ -1,1 +1,1 @@
-"""What is computed: activations, losses, and the network with its gradient."""
+"""The network and its gradient, activations and losses."""

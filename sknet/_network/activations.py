@@ -2,9 +2,8 @@
 
 ``forward(Z)`` overwrites the pre-activation with the activation. ``backward(hidden,
 gradient)`` multiplies ``gradient`` by the derivative, and ``slope(hidden, out)`` writes
-the derivative into ``out``. Every activation here can express
-its derivative by its own value, so no pre-activation is kept. ``backward`` may
-overwrite ``hidden``.
+the derivative into ``out``. The derivative of each activation can be computed from its
+value, so the pre-activation is not kept. ``backward`` may overwrite ``hidden``.
 """
 
 from collections.abc import Callable
@@ -27,7 +26,7 @@ class Activation(NamedTuple):
 
 
 def he_variance(fan_in: int, fan_out: int) -> float:
-    """Variance 2 / fan_in of He et al. (2015), for a layer that ReLU follows."""
+    """Variance 2 / fan_in of He et al. (2015), for a layer followed by ReLU."""
     return 2.0 / fan_in
 
 

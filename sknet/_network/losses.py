@@ -1,10 +1,10 @@
-"""Losses from logits, and the probabilities that belong to them.
+"""Losses and probabilities, computed from logits.
 
 A raw prediction has shape (k, n, o) for k members, n rows and o outputs. No function
 here takes the logarithm of a probability. All of them use log-sum-exp or log-sigmoid,
-which are finite for every finite logit. Labels are class indices (n,). For both links
-the gradient of the loss is ``p - target``, where the target is the label 0 or 1 for a
-sigmoid output and a one-hot row for softmax outputs.
+which are finite for every finite logit. Labels are class indices (n,). For both losses,
+the gradient is ``p - target``, where the target is the label 0 or 1 for a sigmoid
+output and a one-hot row for softmax outputs.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ SAFE_LOGIT = 40.0
 
 
 def _is_safe(raw: Array) -> bool:
-    """Whether exp needs no shift. A NaN is not safe."""
+    """Whether exp can be computed without a shift. NaN counts as unsafe."""
     return bool(raw.max() < SAFE_LOGIT and raw.min() > -SAFE_LOGIT)
 
 
@@ -53,7 +53,7 @@ class SigmoidCrossEntropy:
         gradient: Array,
         buffers: tuple[NDArray, ...],
     ) -> float:
-        """Weighted sum of the losses; writes their gradient into ``gradient``.
+        """Return the losses' weighted sum and write their gradient into ``gradient``.
 
         raw and gradient (k, n, 1), y (n,), weight (1 or k, n, 1).
         """
@@ -95,7 +95,7 @@ class SigmoidCrossEntropy:
 
 
 class SoftmaxCrossEntropy:
-    r"""Cross-entropy of ``n_classes`` classes with a logit each.
+    r"""Cross-entropy of ``n_classes`` classes with one logit each.
 
     .. math:: \ell(y, z) = \log \sum_c e^{z_c} - z_y,
         \qquad \partial \ell / \partial z_c = p_c - [c = y]
@@ -130,11 +130,11 @@ class SoftmaxCrossEntropy:
         gradient: Array,
         buffers: tuple[NDArray, ...],
     ) -> float:
-        """Weighted sum of the losses; writes their gradient into ``gradient``.
+        """Return the losses' weighted sum and write their gradient into ``gradient``.
 
-        raw and gradient (k, n, o), y (n,), weight (1 or k, n, 1). Logits of ordinary
-        size need no shift before exp. The label's own logit and probability are picked
-        by their flat positions, so no one-hot array is made.
+        raw and gradient (k, n, o), y (n,), weight (1 or k, n, 1). Logits of moderate
+        size need no shift before exp. The logit and probability of the label are read
+        by their flat positions, so no one-hot array is needed.
         """
         first, label, label_values, total, share, ones = buffers
         np.add(first, y, out=label)

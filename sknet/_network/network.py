@@ -1,17 +1,17 @@
 r"""The network: flat parameters with named views, forward, loss and gradient.
 
-k networks ("members") with one hidden layer of h units are held and trained at once.
-They see the same rows, so their first layers are one wide matrix product. The second
-layers are a batched product. One member, k = 1, is the network of the textbook, by the
-same code.
+k networks ("members") with one hidden layer of h units are trained at once. They train
+on the same rows, so their first layers are computed as one wide matrix product. The
+second layers are computed as a batched product. With one member, k = 1, the same code
+is the textbook network.
 
 .. math:: H = a(X W_1 + b_1), \qquad Z_j = H_j W_{2,j} + b_{2,j}, \qquad
     L = \sum_{j=1}^{k} \sum_{i=1}^{n} w_{ij}\, \ell(y_i, z_{ij})
         + \frac{\alpha}{2} (\lVert W_1 \rVert^2 + \lVert W_2 \rVert^2)
 
-The loss is a sum over members, so each trains exactly as if it were alone. In training
-the bias of the first layer is the last row of ``[W1; b1]``. Dense inputs have a last
-column of ones, so that one product does both.
+The loss is a sum over members, so each member trains exactly as if it were alone. In
+training, the bias of the first layer is the last row of ``[W1; b1]``. Dense inputs have
+a last column of ones, so that one product includes the bias.
 """
 
 from functools import cached_property
@@ -33,8 +33,8 @@ NetworkInputs: TypeAlias = "Array | sp.csr_array"
 class Layers(NamedTuple):
     """Named views of a flat vector.
 
-    They lie in the order W2, W1, b1, b2. The weights come first, so that decay acts on
-    the head, and b1 follows W1, so that both are one matrix too.
+    They lie in the order W2, W1, b1, b2. The weights come first, so that decay applies
+    to the first part of the vector. b1 follows W1, so that both form one matrix.
     """
 
     W1: Array  # (d, k * h)
@@ -53,17 +53,17 @@ class Shape(NamedTuple):
 
     @property
     def n_weights(self) -> int:
-        """Entries of W1 and W2."""
+        """Number of entries of W1 and W2."""
         width = self.n_members * self.n_hidden
         return width * (self.n_inputs + self.n_outputs)
 
     @property
     def n_params(self) -> int:
-        """Entries of all four layers."""
+        """Number of entries of all four arrays."""
         return self.n_weights + self.n_members * (self.n_hidden + self.n_outputs)
 
     def block_rows(self, sparse: bool) -> int:
-        """Rows to predict at a time, for bounded memory."""
+        """Number of rows to predict at a time, to limit memory."""
         d, h, o, k = self
         return max(1, BLOCK_ELEMENTS // max(1 if sparse else d, k * h, k * o))
 
@@ -91,7 +91,7 @@ class Shape(NamedTuple):
         return np.concatenate([part.ravel() for part in parts])
 
     def set_member(self, flat: Array, j: int, member_flat: Array) -> None:
-        """Write the flat parameters of a lone network as member ``j``."""
+        """Write the flat parameters of a single network as member ``j``."""
         W1, W2, b1, b2 = self.views(flat)
         own = slice(j * self.n_hidden, (j + 1) * self.n_hidden)
         lone = self._replace(n_members=1).views(member_flat)
@@ -99,12 +99,12 @@ class Shape(NamedTuple):
 
 
 def lone(stack: Array) -> Array:
-    """The matrix of a stack of one, whose products cost less; else the stack."""
+    """The matrix of a stack of one, because its products cost less, else the stack."""
     return stack[0] if len(stack) == 1 else stack
 
 
 class Products(NamedTuple):
-    """The weights and their gradients, as the products of a step take them."""
+    """Views of the weights and their gradients for the products of a training step."""
 
     first: Array  # (d + 1, k * h): W1 with b1 as its last row
     W2: Array  # (k, h, o), or (h, o) of one member; likewise below
@@ -147,11 +147,11 @@ class TwoLayerNetwork:
     ----------
     shape : Shape
     params : ndarray of shape (shape.n_params,)
-        Adopted, not copied. Its dtype is that of all arithmetic.
+        The array is used without a copy. Its dtype is the dtype of all computations.
     activation : Activation
     loss : SigmoidCrossEntropy or SoftmaxCrossEntropy
     alpha : float, default=0.0
-        L2 penalty inside the objective; zero where the optimizer decays the weights.
+        L2 penalty in the objective, or zero if the optimizer decays the weights.
     dropout, input_dropout : float, default=0.0
         Share of hidden units, and of inputs, that a training step switches off.
     """
@@ -181,17 +181,17 @@ class TwoLayerNetwork:
 
     @cached_property
     def grads(self) -> Array:
-        """Gradient by ``params``. Prediction alone does not allocate it."""
+        """Gradient with respect to ``params``. It is not allocated for prediction."""
         return np.empty_like(self.params)
 
     def start(
         self, rng: np.random.Generator, class_log_prior: Array | None = None
     ) -> None:
-        """Draw initial weights, member after member; hidden biases are zero.
+        """Draw initial weights, one member at a time. Hidden biases are zero.
 
-        Normal with the variance of He et al. (2015) or of Glorot and Bengio (2010).
-        ``class_log_prior`` (1 or k, n_classes) sets the output biases, so that training
-        need not find the class frequencies first.
+        The weights are normal with the variance of He et al. (2015) or of Glorot and
+        Bengio (2010). ``class_log_prior`` (1 or k, n_classes) sets the output biases,
+        so that training need not find the class frequencies first.
         """
         d, h, o, k = self.shape
         W1, W2, b1, b2 = self.layers
@@ -227,10 +227,10 @@ class TwoLayerNetwork:
         weight: Array,
         rng: np.random.Generator | None = None,
     ) -> float:
-        """Weighted loss of a minibatch; overwrites ``grads``. Neither has the penalty.
+        """Return the weighted loss of a minibatch and overwrite ``grads``.
 
-        X (n, d + 1) with a last column of ones, or sparse (n, d); y (n,); weight (1 or
-        k, n, 1). ``rng`` draws the dropout masks. ``input_dropout`` overwrites X.
+        Without the penalty. X (n, d + 1) with a last column of ones, or sparse (n, d);
+        y (n,); weight (1 or k, n, 1). ``rng`` draws masks, and input dropout changes X.
         """
         work, weights = self._workspace(X.shape[0]), self._products
         multiply = np.ndarray.dot if self.shape.n_members == 1 else np.matmul
@@ -290,7 +290,7 @@ class TwoLayerNetwork:
             self.grads[:n_weights] += self.alpha * self.params[:n_weights]
 
     def _drop_inputs(self, X: NetworkInputs, rng: np.random.Generator | None) -> None:
-        """Switch inputs off, except the ones of the bias."""
+        """Switch inputs off, except the column of ones."""
         entries = X[:, :-1] if isinstance(X, np.ndarray) else X.data
         keep = np.empty(entries.shape, np.float32)
         entries *= _draw_mask(keep, self.input_dropout, rng)
@@ -309,7 +309,7 @@ class TwoLayerNetwork:
         )
 
     def _workspace(self, n: int) -> Workspace:
-        """The buffers for n rows; a fit has two sizes, the full and the last batch."""
+        """Buffers for n rows, cached for a fit's two batch sizes, full and last."""
         if n not in self._workspaces:
             self._workspaces[n] = Workspace(
                 self.shape, n, self.params.dtype, self.dropout > 0, self.loss
@@ -320,10 +320,10 @@ class TwoLayerNetwork:
 def _draw_mask(keep: Array, dropout: float, rng: np.random.Generator | None) -> Array:
     """Fill ``keep`` with zeros, a share of ``dropout``, and 1 / (1 - dropout).
 
-    Inverted dropout (Srivastava et al. 2014) scales up what stays. The members share a
-    row's mask of hidden units, as they share the minibatch. Each of them alone sees
-    what it would see by itself, and only one mask need be drawn. It is always drawn in
-    single precision, so that the masks of float32 and float64 networks agree.
+    Inverted dropout (Srivastava et al. 2014) scales up the units that stay on. All
+    members share the mask of a row, as they share the minibatch. Each member trains as
+    it would alone, and only one mask has to be drawn. It is always drawn in single
+    precision, so that the masks of float32 and float64 networks agree.
     """
     if rng is None:
         raise ValueError("dropout needs a random generator")

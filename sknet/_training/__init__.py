@@ -1,1 +1,1 @@
-"""What moves the weights: loops, optimizers, schedules, and what watches them."""
+"""Training: loops, optimizers, schedules, monitor and cross-fitting."""

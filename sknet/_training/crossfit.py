@@ -1,9 +1,9 @@
-"""Out-of-fold predictions: each row's logits by the member that never trains on it.
+"""Out-of-fold predictions, the logits of each row from the member not trained on it.
 
 Rows are dealt into as many folds as there are members, and member j gives fold j the
-weight zero. After each epoch every row goes through its own member, without dropout.
-This gives an honest validation loss that costs no training data, and later the
-temperature of the probabilities.
+weight zero. After each epoch, every row is predicted by the member that leaves it out,
+without dropout. This gives an unbiased validation loss without loss of training data,
+and later the temperature.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ SMALLEST_LOSS = 1e-9  # of sharpness: less is rounding
 
 
 def raw_blocks(network, inputs, X, rows=None, member=None):
-    """Pairs of a slice of the rows and their logits (k, m, o), or (1, m, o) of one.
+    """Pairs of a slice of rows and their logits (k, m, o), or (1, m, o) for one member.
 
     All rows of X if no ``rows`` are given. No copy of X is made.
     """
@@ -37,8 +37,8 @@ def raw_blocks(network, inputs, X, rows=None, member=None):
 def member_weights(weight, fold, n_members):
     """Weights (k, n) with mean 1 over the rows; zero in each member's own fold.
 
-    Of a row that is in every fold, a member leaves out its share. A member that would
-    be left without rows trains on all.
+    For a row that is in every fold, each member leaves out an equal share of its
+    weight. A member that would have no rows trains on all rows.
     """
     weights = np.where(fold == np.arange(n_members)[:, np.newaxis], 0.0, weight)
     weights[:, fold == EVERY_FOLD] *= 1 - 1 / n_members
@@ -66,10 +66,10 @@ class ValidationLoss:
 
 
 class OutOfFoldLoss:
-    """Weighted mean out-of-fold log-loss, at the temperature that suits it best.
+    """Weighted mean out-of-fold log-loss, at the best temperature.
 
-    An epoch is judged by what it can give after calibration. Overconfidence, which the
-    temperature mends, must not stop training that still gains in accuracy (Berta,
+    An epoch is judged by its loss after calibration. Overconfidence, which the
+    temperature corrects, must not stop training while accuracy still improves (Berta,
     Holzmueller, Jordan and Bach 2025).
 
     Parameters
@@ -77,10 +77,10 @@ class OutOfFoldLoss:
     network : TwoLayerNetwork
     inputs : Inputs
     data : Dataset
-        With the rows' own weights (1, n).
+        The dataset with the rows' own weights (1, n).
     fold : ndarray of int of shape (n,)
-        The member that does not train on each row, which judges it. Every member
-        judges its share of a row in EVERY_FOLD, and none a row in NO_FOLD.
+        The member that does not train on each row and therefore predicts it. A row in
+        EVERY_FOLD is predicted by every member, and a row in NO_FOLD by none.
     rows_per_group : float
         Rows that tell as much as a single independent one.
     ready : ndarray of shape (n, n_inputs + 1) or None
@@ -122,7 +122,7 @@ class OutOfFoldLoss:
         return np.exp(log_proba[np.arange(len(raw)), self.data.y], dtype=np.float64)
 
     def raw_prediction(self):
-        """Logits (n_judged, o) of each row by its own member."""
+        """Logits (n_judged, o) of each row from the member that leaves it out."""
         X, rows, *_ = self.data
         network = self.network
         raw = np.empty((len(rows), network.shape.n_outputs), network.params.dtype)
@@ -141,10 +141,10 @@ def fit_temperature(loss, raw, y, weight, *, start=1.0, rows_per_group=1.0):
     r"""Temperature T that minimizes the weighted mean log-loss of ``raw / T``.
 
     Temperature scaling (Guo et al. 2017) has one parameter, and the loss is convex in
-    :math:`1 / T`, so a few steps of Newton's method find it. The labels are smoothed by
-    one row in n + 2, Laplace's rule: without it T would go to 0 where all of a few rows
-    are classified correctly. n is the effective number of independent rows. T is kept
-    from 1/10 to 20.
+    :math:`1 / T`, so a few steps of Newton's method suffice. The labels are smoothed by
+    one row in n + 2 (Laplace's rule). Otherwise, T would go to 0 if all of a few rows
+    are classified correctly. n is the effective number of independent rows. T is
+    limited to the range from 1/10 to 20.
 
     Parameters
     ----------
@@ -153,15 +153,15 @@ def fit_temperature(loss, raw, y, weight, *, start=1.0, rows_per_group=1.0):
     y : ndarray of int of shape (n,)
     weight : ndarray of shape (n,)
     start : float
-        A temperature to start from, such as that of the epoch before.
+        The initial temperature, such as that of the previous epoch.
     rows_per_group : float
         Rows that tell as much as a single independent one.
 
     Returns
     -------
     temperature, loss : float
-        The loss is that of the labels as they are. ``start`` and infinity if a logit is
-        not finite; 1 and 0 if there is only one class.
+        The loss is computed with the unsmoothed labels. The results are ``start`` and
+        infinity if a logit is not finite, and 1 and 0 for a single class.
     """
     if loss.n_classes == 1:
         return 1.0, 0.0
@@ -183,7 +183,7 @@ def fit_temperature(loss, raw, y, weight, *, start=1.0, rows_per_group=1.0):
         square = np.einsum("no,no->n", share, logits) / total
         slope = float(weight @ mean) - smoothed
         curvature = float(weight @ np.maximum(square - mean**2, 0))
-        # at most a factor of three at a time: far out Newton's method overshoots
+        # at most a factor of three at a time: Newton's method overshoots far away
         target = inverse - slope / max(curvature, 1e-300)
         target = min(max(target, inverse / 3, 1 / 20), inverse * 3, 10.0)
         step = target - inverse
@@ -197,25 +197,25 @@ def fit_temperature(loss, raw, y, weight, *, start=1.0, rows_per_group=1.0):
 
 
 def factor_of_mean(loss, raws, weights, row_weight):
-    r"""What the temperatures are multiplied by for the mean of all members.
+    r"""The factor by which the temperatures are multiplied for the mean of all members.
 
-    The mean of probabilities is less confident than they are, yet its error is smaller.
-    For the quadratic score both are known without labels. The mean's score is the
-    members' minus their variance V (Krogh and Vedelsby 1995), and that of a calibrated
-    prediction is 1 - S with the sharpness S, the expected sum of squared probabilities.
-    V is the sharpness that the mean loses, and so the mean should have
+    The mean of the members' probabilities is less confident than each of them, yet more
+    accurate. For the quadratic score, both effects can be computed without labels. The
+    mean's score is the members' minus their variance V (Krogh and Vedelsby 1995), and
+    that of a calibrated prediction is 1 - S with the sharpness S, the expected sum of
+    squared probabilities. The mean loses the sharpness V, so it should have
 
     .. math:: S(\text{mean}) = S(\text{members}) + V, \qquad
         V = S(\text{members}) - S(\text{mean at the members' temperature})
 
-    The rows are training rows, of which each member has seen almost all. They differ
-    less there than on new rows, so the correction errs on the small side.
+    Each member was trained on almost all of these rows. The members differ less on them
+    than on new rows, so the correction tends to be too small.
 
     Parameters
     ----------
     loss : SigmoidCrossEntropy or SoftmaxCrossEntropy
     raws : list of ndarray of shape (k, n, o)
-        Logits of each variant's members, at the temperature that suits each alone.
+        Logits of each variant's members, at the best temperature of each member alone.
     weights : ndarray of shape (n_variants,)
     row_weight : ndarray of shape (n,)
     """

@@ -1,4 +1,4 @@
-"""The training loops: minibatch steps to epochs, or L-BFGS iterations.
+"""The training loops: epochs of minibatch steps, and L-BFGS iterations.
 
 Once training has begun, only the loops and ``optimizer.step`` write a network's
 parameters.
@@ -18,10 +18,10 @@ MOST_RECOVERIES = 64  # halvings of the learning rate before training gives up
 def fit_stochastic(
     network, batches, optimizer, schedule, monitor, max_iter, dropout_rng
 ):
-    """At most ``max_iter`` epochs of minibatch steps; the last weights stay in place.
+    """Run at most ``max_iter`` epochs of minibatch steps and keep the last weights.
 
-    An epoch whose loss or weights are not finite is taken back and run again at half
-    the learning rate. After 64 such epochs training ends as "diverged".
+    An epoch with a loss or weights that are not finite is undone and run again at half
+    the learning rate. After 64 such epochs, training ends as "diverged".
     """
     n, k = len(batches.data.rows), network.shape.n_members
     good_params, rate_factor, step = network.params.copy(), 1.0, 0
@@ -58,7 +58,7 @@ def _are_plausible(params):
 
 
 def fit_lbfgs(network, batches, monitor, max_iter, tol):
-    """Minimize the objective of a lone member over all rows with SciPy's L-BFGS-B.
+    """Minimize the objective of a single member over all rows with SciPy's L-BFGS-B.
 
     ``batches`` must average over all rows (``whole=True``) and not shuffle. Training
     has converged when no entry of the gradient is larger than ``tol``.

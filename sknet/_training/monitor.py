@@ -1,4 +1,4 @@
-"""What is recorded of the epochs of a training run, and when the run ends."""
+"""Record the epochs of a training run and decide when it ends."""
 
 import logging
 import math
@@ -33,11 +33,11 @@ def say(line):
 
 
 class Monitor:
-    """Records the curves and the best weights, and decides when training stops.
+    """Record the curves and the best weights, and decide when training stops.
 
-    The watched loss is the validation loss if ``decides``, else the training loss. Only
-    a validation loss can tell which epoch is best. A training loss favours the epochs
-    before the weights had decayed, so without a validation set the last epoch is kept.
+    The monitored loss is the validation loss if ``decides``, else the training loss.
+    Only a validation loss can tell which epoch is best. A training loss favours epochs
+    before the weights have decayed, so without one the last epoch is kept.
 
     Parameters
     ----------
@@ -52,13 +52,13 @@ class Monitor:
         lowers the rate and training ends.
     tol : float
     prior_loss : float
-        Watched loss of predicting the class frequencies.
+        The monitored loss if the class frequencies are predicted.
     schedule : Schedule or None
-        Asked at a plateau for how many more epochs training goes on.
+        Called at a plateau. It returns for how many more epochs training continues.
     verbose : int
-        Write a line every so many epochs.
+        With k, write a line every k epochs.
     name : str
-        Stands before these lines.
+        Text at the start of these lines.
     is_interrupted : callable or None
         Training stops if it returns True.
 
@@ -107,12 +107,12 @@ class Monitor:
         self._last_epoch = math.inf  # known after a plateau
 
     def begin_epoch(self):
-        """Tell that an epoch begins."""
+        """Report that an epoch begins."""
         if self.on_begin is not None:
             self.on_begin()
 
     def end_epoch(self, train_loss):
-        """Record an epoch; True if training should stop."""
+        """Record an epoch and return True if training should stop."""
         watched, line = train_loss, f"training loss = {train_loss:.6f}"
         self.loss_curve.append(train_loss)
         if self.validate is not None:
@@ -162,7 +162,7 @@ class Monitor:
 
 
 class History(NamedTuple):
-    """Curves and the end of training."""
+    """The loss curves of a run and the reason why it ended."""
 
     loss_curve: list[float]
     validation_loss_curve: list[float]  # empty without validation
@@ -172,11 +172,11 @@ class History(NamedTuple):
 
 
 def joint_history(monitors):
-    """The history of members that were trained together or one after the other.
+    """Combine the histories of members trained together or one after the other.
 
-    The curves are means, in which a member that ended early keeps its last value. The
-    longest run gives the best epoch's number. A member that did not converge gives the
-    reason.
+    The curves are means. A member that ended early keeps its last value. The number of
+    the best epoch is that of the longest run. The reason is that of a member that did
+    not converge, if there is one.
     """
 
     def _mean_curve(curves):

@@ -1,8 +1,8 @@
 """Optimizers: one in-place step on one flat vector of parameters.
 
 ``step(params, grads, rate)`` updates the parameters and ``reset()`` forgets all
-moments. ``state()`` and ``load(state)`` carry what a later fit continues with, as plain
-arrays and numbers. A new optimizer needs these four methods and ``n_steps``.
+moments. ``state()`` and ``load(state)`` save and restore the state for a later fit, as
+plain arrays and numbers. A new optimizer needs these four methods and ``n_steps``.
 """
 
 import numpy as np
@@ -62,9 +62,9 @@ class Adam:
         - \eta \frac{\sqrt{1 - \beta_2^t}}{1 - \beta_1^t} \frac{m}{\sqrt{v} + \epsilon}
 
     Only the first ``n_decayed`` parameters, the weights, decay. The decay does not
-    depend on the gradient, and so neither on the batch size nor on the scale of the
-    loss. The moments are stored without the factors :math:`1 - \beta`, which the size
-    of the step contains.
+    depend on the gradient, so it depends neither on the batch size nor on the scale of
+    the loss. The moments are stored without the factors :math:`1 - \beta`, which the
+    step size includes.
     """
 
     def __init__(self, params, *, alpha=0.0, n_decayed=0):
@@ -80,7 +80,7 @@ class Adam:
         self.n_steps += 1
         t = self.n_steps
         correction = (1 - BETA_2**t) ** 0.5
-        root_unit = (1 - BETA_2) ** 0.5  # what the square root of v is stored without
+        root_unit = (1 - BETA_2) ** 0.5  # sqrt(v) is stored without this factor
         size = rate * (1 - BETA_1) / (1 - BETA_1**t) * correction / root_unit
         epsilon = EPSILON / root_unit
         # a rate above 1 / alpha must not flip the sign of a weight
@@ -124,15 +124,15 @@ class ScalingLayerAdam:
 
     .. math:: dV_{ij} = s_i \, dW_{ij}, \qquad ds_i = \sum_j V_{ij} \, dW_{ij}
 
-    The scaling layer of RealMLP (Holzmueller, Grinsztajn and Steinwart 2024): an input
-    that helps grows as a whole, and one that does not fades. The network is unaware of
-    it: ``params`` are the products at all times, and only V decays.
+    In this scaling layer of RealMLP (Holzmueller, Grinsztajn and Steinwart 2024), all
+    weights of a useful input can grow together, and those of a useless one can shrink.
+    ``params`` always holds the products, so the network is unaffected. Only V decays.
 
     Parameters
     ----------
     params : ndarray of shape (n_params,)
     start : int
-        Where W1 starts in it, (n_inputs, n_members, n_hidden) when seen as an array.
+        Position in ``params`` of W1, which is (n_inputs, n_members, n_hidden).
     n_scales : int
         n_inputs * n_members.
     n_hidden : int
@@ -174,7 +174,7 @@ class ScalingLayerAdam:
             params[part] = self._latent[part]
 
     def reset(self):
-        """Forget both moments; the scales move into V."""
+        """Forget both moments and multiply the scales into V."""
         n = self._params.size
         self._latent[:n] = self._params
         self._latent[n:] = 1

@@ -1,7 +1,7 @@
-"""Schedules: from the number of a step, counted from 0, to its learning rate.
+"""Schedules, which map the number of a step, counted from 0, to its learning rate.
 
-A schedule is called with a step. Its method ``lower(best_epoch)`` reacts to a plateau
-and returns for how many more epochs training goes on.
+A schedule is called with a step. Its method ``lower(best_epoch)`` is called at a
+plateau and returns for how many more epochs training continues.
 """
 
 import math
@@ -25,10 +25,10 @@ class Constant:
 class WarmupCosine:
     """Linear warm-up to ``rate``, then half a cosine to zero after ``n_epochs``.
 
-    The warm-up keeps Adam's first, badly estimated steps small. The decay to zero makes
-    the last step the normal end (Loshchilov and Hutter 2017, Smith 2018). A plateau
-    brings the end forward: the rate falls to zero from its current value, in half as
-    many epochs as the best one took. A falling rate settles what a high rate could not.
+    The warm-up keeps Adam's first steps small, as their moments are poorly estimated.
+    The rate decays to zero, so training runs to the last step (Loshchilov and Hutter
+    2017, Smith 2018). At a plateau, it falls to zero in half the number of epochs up to
+    the best one. A falling rate can reduce the loss further than a high one.
     """
 
     warmup = 0.1  # share of the steps
@@ -56,7 +56,7 @@ class WarmupCosine:
         return self._top * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
     def lower(self, best_epoch):
-        """Let the rate fall to zero; a second plateau ends training."""
+        """Let the rate fall to zero, or end training at a second plateau."""
         here = self._last_step
         if self._landing:
             return 0

@@ -75,7 +75,7 @@ BAD_X = {
     ),
     "sparse infinity": (
         lambda X: sp.csr_array(with_entry(X, np.inf)),
-        "X contains infinity: column 'x3' has inf|X is sparse, but was dense",
+        "X contains infinity: column 'x3' has inf|X is sparse, but it was dense",
     ),
     "complex": (lambda X: X + 1j, "Complex data not supported"),
     "strings": (lambda X: X.astype(str), "not compatible with arrays of bytes/strings"),

@@ -86,7 +86,10 @@ BAD = {
     r"inconsistent numbers of samples.*199": lambda g: g[:-1],
     "groups has missing values: 5 of 200": lambda g: np.where(g == 3, np.nan, g),
     r"groups.*\(200, 2\)": lambda g: np.column_stack([g, g]),
-    "groups must be of one type": lambda g: [*g[1:].tolist(), "a"],
+    r"groups must hold labels of one type.*\['int', 'str'\]": lambda g: [
+        *g[1:].tolist(),
+        "a",
+    ],
 }
 
 

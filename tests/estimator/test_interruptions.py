@@ -108,7 +108,7 @@ def test_an_interrupted_fit_keeps_the_best_epoch(net, at_epoch, n_estimators):
 
 @pytest.mark.parametrize(
     ("n_jobs", "place", "n_variants"),
-    [(1, "Epoch 20", 1), (1, "sharp: Epoch 20", 2), (2, "Epoch 20", 4)],
+    [(1, "Epoch 20", 1), (1, "masked: Epoch 20", 2), (2, "Epoch 20", 4)],
 )
 def test_an_interrupted_blend_keeps_what_was_learnt(
     net, at_epoch, n_jobs, place, n_variants

@@ -69,7 +69,7 @@ def test_a_warm_start_on_other_rows_says_that_it_knows_those_it_would_hold_out(
 ):
     X, y = problem
     clf = small_net(warm_start=True, early_stopping=True).fit(X, y)
-    with pytest.warns(UserWarning, match="would be held out now"):
+    with pytest.warns(UserWarning, match="would now be held out"):
         clf.fit(X[y < 2], y[y < 2])
     assert clf.classes_.tolist() == [0, 1, 2]  # a subset of the classes may come
     assert clf.predict_proba(X).shape == (len(y), 3)

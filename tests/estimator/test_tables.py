@@ -358,10 +358,10 @@ def test_a_column_keeps_its_dtype(net, frame, y, changes, match):
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        (["word", "size"], "has 'size', which is no column of X.*'number'"),
-        ([3, 5], "has 5, which is no column of X"),
+        (["word", "size"], "contains 'size', which is not a column of X.*'number'"),
+        ([3, 5], "contains 5, which is not a column of X"),
         ([True, False], "a mask of 2 columns, but X has 5"),
-        (["word", "number"], r"'number', which has numbers with fractions, such as"),
+        (["word", "number"], r"'number', which has non-integer numbers, such as"),
         (["code"], "'word'.*is a category, but categorical_features does not name it"),
         (None, "'word'.*is a category, but categorical_features does not name it"),
     ],

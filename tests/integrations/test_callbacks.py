@@ -140,7 +140,7 @@ def test_in_a_blend_a_variant_is_a_task_of_its_own():
     """The fitted estimator of its epochs is this variant alone."""
     snapshots = Snapshots()
     clf = net(blend=True, n_jobs=2).set_callbacks(snapshots).fit(X, Y)
-    names = ["plain", "sharp", "knots", "ranks"]
+    names = ["plain", "masked", "knots", "ranks"]
     variants = [(ROOT, (name, i)) for i, name in enumerate(names)]
     assert [p for p in snapshots.taken if len(p) == 2] == variants
     lengths = Counter(p[:2] for p in snapshots.taken if len(p) == 3)

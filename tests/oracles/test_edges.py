@@ -62,7 +62,7 @@ def test_a_fit_is_not_continued_in_the_other_form(container, how):
     other = sp.csr_array if container is np.asarray else np.asarray
     clf = TwoLayerClassifier(warm_start=True, max_iter=5, **SMALL).fit(container(X), Y)
     before = clf.predict_proba(X)
-    with pytest.raises(ValueError, match=r"but was .* in the fit"):
+    with pytest.raises(ValueError, match=r"but it was .* in the fit"):
         (clf.fit if how == "warm start" else clf.partial_fit)(other(X), Y)
     assert_array_equal(clf.predict_proba(X), before)
     free = TwoLayerClassifier(standardize=False, max_iter=30, **SMALL)

@@ -93,7 +93,7 @@ def test_a_warm_start_after_a_stream_has_no_folds(global_random_seed):
     X, y, _ = data(global_random_seed)
     clf = TwoLayerClassifier(warm_start=True, **SMALL)
     clf.partial_fit(X, y, classes=[0, 1, 2])
-    with pytest.warns(UserWarning, match="trained on rows that would be held out"):
+    with pytest.warns(UserWarning, match="trained on rows that would now be held out"):
         clf.fit(X, y)
     assert clf.temperature_ == 1.0
     clf.set_params(early_stopping=False).fit(X, y)  # asks for none, so nothing to say
