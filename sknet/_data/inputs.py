@@ -342,13 +342,15 @@ class Inputs:
                 ramps += [(j, a, b - a) for a, b in itertools.pairwise(own)]
             column, low, width = zip(*ramps, strict=True) if ramps else ((), (), ())
             self.ramps = np.array(column, np.intp), np.array(low), np.array(width)
-            whole = np.zeros((len(z), len(self.numeric)))
-            whole[:, columns] = np.nan_to_num(z, nan=0.0)
-            self.ramp_mean = np.zeros(len(column))
-            bumps = np.empty_like(whole, shape=(len(z), len(column) + len(self.scores)))
-            self._curve(whole, bumps)
-            w = weight[: len(some)]
-            self.ramp_mean = w @ bumps[:, : len(column)] / w.sum()
+            self.ramp_mean, total = np.zeros(len(column)), np.zeros(len(column))
+            for start in range(0, len(z), ROWS_FOR_FENCE):  # few rows at a time
+                part = slice(start, start + ROWS_FOR_FENCE)
+                whole = np.zeros((len(z[part]), len(self.numeric)))
+                whole[:, columns] = np.nan_to_num(z[part], nan=0.0)
+                bumps = np.empty((len(whole), len(column)))
+                self._curve(whole, bumps)
+                total += weight[: len(z)][part] @ bumps
+            self.ramp_mean = total / weight[: len(z)].sum()
         if self.ranks:
             levels = (np.arange(N_RANKS) + 0.5) / N_RANKS
             quantiles = weighted_quantiles(z, weight[: len(some)], levels)
