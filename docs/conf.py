@@ -1,10 +1,5 @@
-"""Sphinx settings of the site.
+"""Sphinx settings of the site. The build needs no network."""
 
-The build needs no network. With ``SKNET_DOCS_INTERSPHINX=1`` in the environment it
-fetches the inventories of the packages that the pages refer to, and links to them.
-"""
-
-import os
 import sys
 from pathlib import Path
 
@@ -30,6 +25,7 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
@@ -47,33 +43,48 @@ myst_heading_anchors = 3
 
 
 def inherited(estimator):
-    """Public methods that an estimator has from scikit-learn and not from sknet."""
+    """Public methods that an estimator has from scikit-learn, and where they are shown.
+
+    The latter is a class on scikit-learn's site. There, the ``set_..._request`` methods
+    are shown with each estimator, so they lead to those of MLPClassifier.
+    """
     ours = set()
     for base in estimator.__mro__:
         if base.__module__.startswith("sknet"):
             ours.update(vars(base))
-    return [n for n in dir(estimator) if n not in ours or n.endswith("_request")]
+    places = {
+        "score": "sklearn.base.ClassifierMixin",
+        "set_callbacks": "sklearn.callback.CallbackSupportMixin",
+    }
+    found = {}
+    for name in dir(estimator):
+        if name.endswith("_request"):
+            found[name] = "sklearn.neural_network.MLPClassifier"
+        elif name not in ours and not name.startswith("_"):
+            found[name] = places.get(name, "sklearn.base.BaseEstimator")
+    return found
 
 
 autosummary_generate = True
-autosummary_context = {
-    "of_scikit_learn": ["__init__", *inherited(sknet.TwoLayerClassifier)]
-}
+autosummary_context = {"of_scikit_learn": inherited(sknet.TwoLayerClassifier)}
 autodoc_typehints = "none"
 numpydoc_show_class_members = False  # the template lists them
 numpydoc_xref_param_type = False
 
 # --- references to other packages
 
-if os.environ.get("SKNET_DOCS_INTERSPHINX") == "1":
-    extensions.append("sphinx.ext.intersphinx")
-    intersphinx_mapping = {
-        "matplotlib": ("https://matplotlib.org/stable/", None),
-        "numpy": ("https://numpy.org/doc/stable/", None),
-        "sklearn": ("https://scikit-learn.org/stable/", None),
-    }
-else:
-    nitpick_ignore_regex = [("py:.*", r"(sklearn|numpy|matplotlib|skl2onnx)(\..*)?")]
+# The files in inventories/ list the names that the pages link to, in version 1 of
+# Sphinx's format. Each line has a name, its kind and its page. A reference to a name
+# that is not listed is a warning, so add the name there.
+SITES = {
+    "matplotlib": "https://matplotlib.org/stable/",
+    "numpy": "https://numpy.org/doc/stable/",
+    "pandas": "https://pandas.pydata.org/docs/",
+    "sklearn": "https://scikit-learn.org/stable/",
+}
+intersphinx_mapping = {
+    name: (site, f"inventories/{name}.txt") for name, site in SITES.items()
+}
 
 # --- the gallery
 
