@@ -205,12 +205,6 @@ def prepare(settings, rows, validation, previous, stream):
     """
     X, classes = rows.X, rows.classes
     state = None if previous is None else previous["_state"]
-    if previous is not None and len(previous["_blend"].models) > 1:
-        warn(
-            "The fit that is continued was a blend. Only its variant 'plain' is "
-            "trained further, and the others are dropped. Use blend=False from the "
-            "first fit on."
-        )
     seed = _seed(settings.random_state) if state is None else state.seed
     batches_before = state if stream else None
 
@@ -355,9 +349,15 @@ def _variant(settings, previous, n, d):
     More rows lead to fewer and wider members. With few rows, averaging reduces much
     variance, and with many rows, there is finer structure to learn. With tens of
     thousands of columns, such as words, memory allows only fewer and then narrower
-    members. A fit that is continued keeps what the first one chose.
+    members. A fit that is continued keeps the sizes and the inputs of the first one.
     """
     if previous is not None:
+        if len(previous["_blend"].models) > 1:
+            warn(
+                "The fit that is continued was a blend. Only its variant 'plain' is "
+                "trained further, and the others are dropped. Use blend=False from the "
+                "first fit on."
+            )
         names = "n_estimators_", "hidden_layer_size_", "dropout_", "n_knots_"
         variant = Variant("plain", *(previous[name] for name in names))
         given = settings.dropout
