@@ -6,8 +6,10 @@ plain arrays and numbers. A new optimizer needs these four methods and ``n_steps
 """
 
 import numpy as np
+from scipy.linalg import get_blas_funcs
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # the values of Kingma and Ba
+ROOT_UNIT = (1 - BETA_2) ** 0.5  # sqrt(v) is stored without this factor
 BLOCK = 32_768  # parameters updated at a time: their arrays stay in the cache
 
 
@@ -74,33 +76,34 @@ class Adam:
         self._m = np.zeros_like(params)
         self._v = np.zeros_like(params)
         self._scratch = np.empty_like(params, shape=min(BLOCK, params.size))
+        self._epsilon = np.full_like(params, EPSILON / ROOT_UNIT, shape=())
+        # BLAS has less overhead: scale(a, x) is x *= a, and add(x, y, a=a) y += a * x
+        self._scale, self._add = get_blas_funcs(("scal", "axpy"), (params,))
 
     def step(self, params, grads, rate):
         """Update ``params`` in place."""
         self.n_steps += 1
         t = self.n_steps
         correction = (1 - BETA_2**t) ** 0.5
-        root_unit = (1 - BETA_2) ** 0.5  # sqrt(v) is stored without this factor
-        size = rate * (1 - BETA_1) / (1 - BETA_1**t) * correction / root_unit
-        epsilon = EPSILON / root_unit
+        size = rate * (1 - BETA_1) / (1 - BETA_1**t) * correction / ROOT_UNIT
         # a rate above 1 / alpha must not flip the sign of a weight
         keep = max(0.0, 1 - rate * self.alpha)
+        scale, add = self._scale, self._add
         for start in range(0, params.size, BLOCK):
             part = slice(start, start + BLOCK)
             theta, g, m, v = params[part], grads[part], self._m[part], self._v[part]
             scratch = self._scratch[: theta.size]
-            m *= BETA_1
-            m += g
+            scale(BETA_1, m)
+            add(g, m)
             np.multiply(g, g, out=scratch)
-            v *= BETA_2
-            v += scratch
+            scale(BETA_2, v)
+            add(scratch, v)
             np.sqrt(v, out=scratch)
-            scratch += epsilon
+            np.add(scratch, self._epsilon, out=scratch)
             np.divide(m, scratch, out=scratch)
-            scratch *= size
             if start < self.n_decayed:
-                theta[: self.n_decayed - start] *= keep
-            theta -= scratch
+                scale(keep, theta[: self.n_decayed - start])
+            add(scratch, theta, a=-size)
 
     def reset(self):
         """Forget both moments."""
