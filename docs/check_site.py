@@ -1,13 +1,14 @@
 """Check the built site: its links, and in Chromium what a reader does.
 
 Build it first (see CONTRIBUTING.md), then run ``python docs/check_site.py``. It prints
-what is wrong and exits with 1, or with 0 if all is well. Pictures of the main pages are
-left in ``docs/_build/screenshots``, to be looked at. Without Chromium, or without
-playwright, only the links are checked, and a note says so.
+what is wrong and exits with 1, or with 0 if all is well. Pictures of each page, wide
+and narrow, light and dark, are left in ``docs/_build/screenshots``, to be looked at.
+Without Chromium, or without playwright, only the links are checked, and a note says so.
 """
 
 import functools
 import http.server
+import itertools
 import os
 import shutil
 import sys
@@ -20,20 +21,7 @@ from urllib.parse import unquote, urlsplit
 SITE = Path(__file__).resolve().parent / "_build" / "html"
 SCREENSHOTS = SITE.parent / "screenshots"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-MAIN_PAGES = [
-    "index.html",
-    "guide/index.html",
-    "guide/settings.html",
-    "guide/maths.html",
-    "auto_examples/index.html",
-    "auto_examples/plot_calibration.html",
-    "auto_examples/plot_grid_search.html",
-    "api.html",
-    "api/sknet.TwoLayerClassifier.html",
-    "from_mlpclassifier.html",
-    "quality.html",
-    "changelog.html",
-]
+WIDTHS = (1400, 390)  # pixels of a desktop and of a phone
 
 
 # --- links, without a browser
@@ -69,14 +57,14 @@ def target(page, link):
     return (path / "index.html" if path.is_dir() else path), unquote(place)
 
 
+def pages_of_the_site():
+    """Files of all pages, in order. Those in _static are parts of the theme."""
+    return sorted(path for path in SITE.rglob("*.html") if "_static" not in path.parts)
+
+
 def faults_of_links():
-    """Main pages that are missing, broken links, and what is loaded from elsewhere."""
-    # those of _static are parts of the theme, and the others have been written anew
-    files = [path for path in SITE.rglob("*.html") if "_static" not in path.parts]
-    pages = {path: Page(path) for path in files}
-    for name in MAIN_PAGES:
-        if SITE / name not in pages:
-            yield f"{name} is missing"
+    """Broken links, and what is loaded from elsewhere."""
+    pages = {path: Page(path) for path in pages_of_the_site()}
     n_links = 0
     for page, content in pages.items():
         name = page.relative_to(SITE)
@@ -125,22 +113,29 @@ def opened(browser):
     """A tab, and the list of errors of its scripts and of what it loads."""
     context, errors = browser.new_context(viewport={"width": 1280, "height": 900}), []
     tab = context.new_page()
+
+    def note_failure(request):
+        """A request that ends because the tab leaves the page is no error."""
+        if request.failure != "net::ERR_ABORTED":
+            errors.append(f"{request.url}: {request.failure}")
+
+    def note_status(response):
+        if response.status >= 400:
+            errors.append(f"{response.url}: status {response.status}")
+
     tab.on("pageerror", lambda error: errors.append(str(error)))
-    # a request that ends because the tab leaves the page is no error; a missing file is
-    tab.on(
-        "response",
-        lambda response: response.status < 400 or errors.append(response.url),
-    )
+    tab.on("requestfailed", note_failure)
+    tab.on("response", note_status)
     try:
         yield tab, errors
     finally:
         context.close()
 
 
-def photograph(tab, name, *, whole=False):
-    """Leave a picture of the page."""
+def photograph(tab, name):
+    """Leave a picture of the whole page."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    tab.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=whole)
+    tab.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
 
 def heading(tab):
@@ -149,17 +144,21 @@ def heading(tab):
     return tab.locator("h1").inner_text()
 
 
-def check_main_pages(tab, address):
-    """Each main page opens, has one heading and fits into a window of either width."""
-    for width in (1280, 400):
-        tab.set_viewport_size({"width": width, "height": 900})
-        for page in MAIN_PAGES:
+def check_pages(tab, address):
+    """Each page opens, has one heading, fits the window and follows light and dark."""
+    for path in pages_of_the_site():
+        page = path.relative_to(SITE).as_posix()
+        name = page.removesuffix(".html").replace("/", "-")
+        for width, scheme in itertools.product(WIDTHS, ("light", "dark")):
+            tab.set_viewport_size({"width": width, "height": 900})
+            tab.emulate_media(color_scheme=scheme)
             tab.goto(address + page)
             assert tab.locator("h1").count() == 1, f"{page} should have one heading"
-            name = page.removesuffix(".html").replace("/", "-")
-            photograph(tab, f"{name}-{width}", whole=width == 1280)
             overflow = "document.documentElement.scrollWidth - window.innerWidth"
             assert tab.evaluate(overflow) <= 0, f"{page} is wider than {width} pixels"
+            theme = tab.evaluate("document.documentElement.dataset.theme")
+            assert theme == scheme, f"{page} is {theme} for readers who want {scheme}"
+            photograph(tab, f"{name}-{width}-{scheme}")
 
 
 def check_front_page(tab, address):
@@ -203,15 +202,7 @@ def check_formulas(tab, address):
     assert box["height"] > 1.5 * tab.locator("article p").first.evaluate(size)
 
 
-def check_dark(tab, address):
-    """The site follows the reader's wish for a dark page."""
-    tab.emulate_media(color_scheme="dark")
-    tab.goto(address + "auto_examples/plot_grid_search.html")
-    assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
-    photograph(tab, "dark")
-
-
-CHECKS = [check_main_pages, check_front_page, check_search, check_formulas, check_dark]
+CHECKS = [check_pages, check_front_page, check_search, check_formulas]
 
 
 def faults_in_a_browser():
