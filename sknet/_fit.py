@@ -5,6 +5,7 @@
 """
 
 import math
+import sys
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import replace
@@ -30,7 +31,7 @@ from sknet._training.crossfit import (
     raw_blocks,
 )
 from sknet._training.loops import fit_lbfgs, fit_stochastic
-from sknet._training.monitor import Monitor, joint_history
+from sknet._training.monitor import Monitor, joint_history, never
 from sknet._training.optimizers import SGD, Adam, ScalingLayerAdam
 from sknet._training.schedules import Constant, WarmupCosine
 
@@ -176,7 +177,7 @@ def _train(plans, task):
     return trainings
 
 
-def _train_stochastic(plan, task, is_interrupted=None):
+def _train_stochastic(plan, task, is_interrupted=never):
     """Train all members of a variant together in minibatches."""
     with np.errstate(all="ignore"):  # also in a thread of its own
         settings, before = plan.settings, plan.before
@@ -319,7 +320,7 @@ def _monitor(plan, network, schedule=None, member=None, ready=None):
         prior_loss=plan.prior_loss,
         schedule=schedule,
         verbose=int(settings.verbose),
-        name="" if plan.variant.name == "plain" else plan.variant.name,
+        name="" if plan.variant.name == "plain" else f"{plan.variant.name}: ",
     )
 
 
@@ -363,27 +364,22 @@ def _blended(plans, trainings):
 
 def progress(plan, monitors):
     """The attributes that each epoch changes, including those of the continued fit."""
-    history, before = joint_history(monitors), plan.previous
+    curve, validation, _, best_epoch, stop_reason = joint_history(monitors)
+    before, kept = plan.previous, LONGEST_CURVE if plan.stream else sys.maxsize
     n_before, old_curve = before.get("n_iter_", 0), before.get("loss_curve_", [])
-    curve = [*old_curve, *history.loss_curve]
-    validation_curve = [  # NaN for an epoch without validation
-        *(before.get("validation_loss_curve_") or [math.nan] * len(old_curve)),
-        *(history.validation_loss_curve or [math.nan] * len(history.loss_curve)),
-    ]
-    if plan.stream:
-        curve, validation_curve = (
-            curve[-LONGEST_CURVE:],
-            validation_curve[-LONGEST_CURVE:],
-        )
-    if all(map(math.isnan, validation_curve)):
+    old_validation = before.get("validation_loss_curve_")
+    # NaN for an epoch without validation
+    validation_curve = old_validation or [math.nan] * len(old_curve)
+    validation_curve = validation_curve + (validation or [math.nan] * len(curve))
+    if all(map(math.isnan, validation_curve[-kept:])):
         validation_curve = None
     return {
-        "n_iter_": n_before + len(history.loss_curve),
-        "best_iter_": n_before + history.best_epoch,
-        "loss_curve_": curve,
-        "validation_loss_curve_": validation_curve,
-        "best_validation_loss_": min(history.validation_loss_curve, default=None),
-        "stop_reason_": history.stop_reason,
+        "n_iter_": n_before + len(curve),
+        "best_iter_": n_before + best_epoch,
+        "loss_curve_": [*old_curve, *curve][-kept:],
+        "validation_loss_curve_": validation_curve and validation_curve[-kept:],
+        "best_validation_loss_": min(validation, default=None),
+        "stop_reason_": stop_reason,
     }
 
 
@@ -470,7 +466,8 @@ def _out_of_fold_proba(plan, blend, rows):
 def _warn_if_in_trouble(plans, trainings):
     """Emit one ConvergenceWarning if training diverged or learned nothing."""
     plan, training = plans[0], trainings[0]
-    settings, history = plan.settings, joint_history(training.monitors)
+    settings = plan.settings
+    _, _, best_loss, _, stop_reason = joint_history(training.monitors)
     monitors = [monitor for training in trainings for monitor in training.monitors]
     n_recoveries = sum(monitor.n_recoveries for monitor in monitors)
     if n_recoveries:
@@ -482,15 +479,14 @@ def _warn_if_in_trouble(plans, trainings):
             ConvergenceWarning,
         )
         return
-    if history.stop_reason == "callback" or plan.stream:
+    if stop_reason == "callback" or plan.stream:
         return
-    prior_loss, best_loss = plan.prior_loss, history.best_loss
     if settings.solver == "lbfgs" and training.out_of_fold_loss is not None:
         best_loss = training.out_of_fold_loss
     elif len(trainings) > 1:
         best_loss = min(monitor.best_loss for monitor in monitors)
-    no_better = best_loss >= (1 - NO_BETTER) * prior_loss
-    if prior_loss > SMALLEST_PRIOR_LOSS and no_better:
+    no_better = best_loss >= (1 - NO_BETTER) * plan.prior_loss
+    if plan.prior_loss > SMALLEST_PRIOR_LOSS and no_better:
         warn(
             f"The best loss, {best_loss:.4g}, is no better than predicting the class "
             f"frequencies. X may not predict y, or the network is over-regularized. "

@@ -26,7 +26,7 @@ def fit_stochastic(
     n, k = len(batches.data.rows), network.shape.n_members
     good_params, rate_factor, step = network.params.copy(), 1.0, 0
     for _ in range(max_iter):
-        monitor.begin_epoch()
+        monitor.on_begin()
         while True:
             total = 0.0
             for X, y, weight in batches:
@@ -69,7 +69,7 @@ def fit_lbfgs(network, batches, monitor, max_iter, tol):
     only = list(batches) if len(batches) == 1 else None
 
     def _objective(theta):
-        monitor.begin_epoch()  # only here does SciPy show that an iteration is to come
+        monitor.on_begin()  # only here does SciPy show that an iteration is to come
         network.params[:] = theta
         loss = 0.0
         total_grads.fill(0)

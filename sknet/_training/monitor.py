@@ -2,7 +2,9 @@
 
 import logging
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +34,12 @@ def say(line):
         print(line)
 
 
+def never():
+    """Do not stop training."""
+    return False
+
+
+@dataclass(eq=False)
 class Monitor:
     """Record the curves and the best weights, and decide when training stops.
 
@@ -59,57 +67,37 @@ class Monitor:
         With k, write a line every k epochs.
     name : str
         Text at the start of these lines.
-    is_interrupted : callable or None
+    is_interrupted : callable
         Training stops if it returns True.
-
-    Attributes
-    ----------
-    on_begin, on_end : callable or None
+    on_begin, on_end : callable
         Called when an epoch begins and when it is recorded. Training stops if
         ``on_end`` returns True.
     """
 
-    def __init__(
-        self,
-        params,
-        *,
-        validate=None,
-        decides=False,
-        patience=math.inf,
-        tol=0.0,
-        prior_loss=math.inf,
-        schedule=None,
-        verbose=0,
-        name="",
-        is_interrupted=None,
-    ):
-        self.params = params
-        self.validate = validate
-        self.decides = decides and validate is not None
-        self.patience = patience
-        self.tol = tol
-        self.prior_loss = prior_loss
-        self.schedule = schedule
-        self.verbose = verbose
-        self.name = f"{name}: " if name else ""
-        self.is_interrupted = is_interrupted
-        self.on_begin = None
-        self.on_end = None
-        self.loss_curve = []
-        self.validation_loss_curve = []
-        self.best_loss = math.inf
-        self.best_epoch = 0
-        self.best_params = params.copy()
-        self.stop_reason = "max_iter"
-        self.n_recoveries = 0  # how often the loss was not finite
-        self._mark = math.inf  # the loss that an improvement is measured from
-        self._epochs_waited = 0
-        self._last_epoch = math.inf  # known after a plateau
+    params: np.ndarray
+    validate: Callable[[], float] | None = None
+    decides: bool = False
+    patience: float = math.inf
+    tol: float = 0.0
+    prior_loss: float = math.inf
+    schedule: Any = None
+    verbose: int = 0
+    name: str = ""
+    is_interrupted: Callable[[], bool] = never
+    on_begin: Callable[[], object] = never
+    on_end: Callable[[], bool] = never
+    loss_curve: list[float] = field(default_factory=list)
+    validation_loss_curve: list[float] = field(default_factory=list)
+    best_loss: float = math.inf
+    best_epoch: int = 0
+    stop_reason: str = "max_iter"
+    n_recoveries: int = 0  # how often the loss was not finite
+    mark: float = math.inf  # the loss that an improvement is measured from
+    epochs_waited: int = 0
+    last_epoch: float = math.inf  # known after a plateau
 
-    def begin_epoch(self):
-        """Report that an epoch begins."""
-        if self.on_begin is not None:
-            self.on_begin()
+    def __post_init__(self):
+        self.best_params = self.params.copy()
 
     def end_epoch(self, train_loss):
         """Record an epoch and return True if training should stop."""
@@ -126,28 +114,28 @@ class Monitor:
             self.best_params[:] = self.params
         if self.verbose and len(self.loss_curve) % self.verbose == 0:
             say(f"{self.name}Epoch {len(self.loss_curve)}, {line}")
-        if self.is_interrupted is not None and self.is_interrupted():
+        if self.is_interrupted():
             self.stop_reason = "interrupted"
             return True
         stop = self._is_out_of_patience(watched)
-        if self.on_end is not None and self.on_end() and not stop:
+        if self.on_end() and not stop:
             self.stop_reason = "callback"
             return True
         return stop
 
     def _is_out_of_patience(self, watched):
         n_epochs = len(self.loss_curve)
-        self._epochs_waited += 1
-        if watched < self._mark - self.tol:
-            self._epochs_waited = 0
-        self._mark = min(self._mark, watched)
-        if self._last_epoch == math.inf:
-            begun = self._mark < CLEARLY_BETTER * self.prior_loss
-            if self._epochs_waited < self.patience * (1 if begun else LATE_START):
+        self.epochs_waited += 1
+        if watched < self.mark - self.tol:
+            self.epochs_waited = 0
+        self.mark = min(self.mark, watched)
+        if self.last_epoch == math.inf:
+            begun = self.mark < CLEARLY_BETTER * self.prior_loss
+            if self.epochs_waited < self.patience * (1 if begun else LATE_START):
                 return False
             more = 0 if self.schedule is None else self.schedule.lower(self.best_epoch)
-            self._last_epoch = n_epochs + more
-        if n_epochs < self._last_epoch:
+            self.last_epoch = n_epochs + more
+        if n_epochs < self.last_epoch:
             return False
         self.stop_reason = "no_improvement"
         return True
@@ -161,22 +149,22 @@ class Monitor:
             )
 
 
-class History(NamedTuple):
-    """The loss curves of a run and the reason why it ended."""
-
-    loss_curve: list[float]
-    validation_loss_curve: list[float]  # empty without validation
-    best_loss: float  # the watched loss of the epoch that is kept
-    best_epoch: int  # counted from 1
-    stop_reason: str
-
-
 def joint_history(monitors):
     """Combine the histories of members trained together or one after the other.
 
     The curves are means. A member that ended early keeps its last value. The number of
     the best epoch is that of the longest run. The reason is that of a member that did
     not converge, if there is one.
+
+    Returns
+    -------
+    loss_curve, validation_loss_curve : list of float
+        The second one is empty without validation.
+    best_loss : float
+        The watched loss of the epoch that is kept.
+    best_epoch : int
+        Counted from 1.
+    stop_reason : str
     """
 
     def _mean_curve(curves):
@@ -186,7 +174,7 @@ def joint_history(monitors):
 
     reasons = [monitor.stop_reason for monitor in monitors]
     other = [reason for reason in reasons if reason != "converged"]
-    return History(
+    return (
         _mean_curve([monitor.loss_curve for monitor in monitors]),
         _mean_curve([monitor.validation_loss_curve for monitor in monitors]),
         float(np.mean([monitor.best_loss for monitor in monitors])),
