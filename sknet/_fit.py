@@ -9,7 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from threading import Event
 from typing import Any, NamedTuple
 
@@ -25,15 +25,15 @@ from sknet._data.weighted import row_hash
 from sknet._plan import prepare
 from sknet._training.crossfit import (
     MOST_LOGITS,
-    ValidationLoss,
     blend_weights,
     factor_of_mean,
     raw_blocks,
+    validation_loss,
 )
 from sknet._training.loops import fit_lbfgs, fit_stochastic
 from sknet._training.monitor import Monitor, joint_history, never
 from sknet._training.optimizers import SGD, Adam, ScalingLayerAdam
-from sknet._training.schedules import Constant, WarmupCosine
+from sknet._training.schedules import WarmupCosine
 
 DRAWS = ("shuffle", "dropout")  # random draws that a continued fit resumes
 WORTH_SHARING = 1 << 28  # multiplications of a product: some 4 ms of one core
@@ -193,9 +193,10 @@ def _train_stochastic(plan, task, is_interrupted=never):
             plan.member_data, plan.inputs, plan.batch_size, rngs["shuffle"]
         )
         optimizer = _optimizer(plan, network)
-        max_iter, schedule = plan.max_iter, Constant(settings.learning_rate_init)
+        max_iter, rate = plan.max_iter, settings.learning_rate_init
+        schedule = None
         if settings.learning_rate == "cosine" and not plan.stream:
-            schedule = WarmupCosine(schedule.rate, max_iter, len(batches))
+            schedule = WarmupCosine(rate, max_iter, len(batches))
         monitor = _monitor(plan, network, schedule, ready=batches.ready)
         monitor.is_interrupted = is_interrupted
 
@@ -216,9 +217,8 @@ def _train_stochastic(plan, task, is_interrupted=never):
         task.follow(monitor, lambda: progress(plan, [monitor]), _fitted)
         interruption, rng = None, rngs["dropout"]
         try:
-            fit_stochastic(
-                network, batches, optimizer, schedule, monitor, max_iter, rng
-            )
+            rates = schedule or (lambda step: rate)
+            fit_stochastic(network, batches, optimizer, rates, monitor, max_iter, rng)
         except KeyboardInterrupt as error:
             if monitor.best_epoch == 0:
                 raise
@@ -306,10 +306,10 @@ def _monitor(plan, network, schedule=None, member=None, ready=None):
         # a member that chose its iteration by its own fold would have seen that fold
         own, decides = data.take(fold == member), False
         if len(own.rows):
-            validate = ValidationLoss(network, plan.inputs, own)
+            validate = partial(validation_loss, network, plan.inputs, own)
     elif held_out is not None:
-        validate = ValidationLoss(network, plan.inputs, held_out)
-    ends_itself = isinstance(schedule, WarmupCosine) or schedule is None
+        validate = partial(validation_loss, network, plan.inputs, held_out)
+    ends_itself = schedule is not None or member is not None
     decides = decides and validate is not None
     return Monitor(
         network.params,

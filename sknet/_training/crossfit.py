@@ -46,23 +46,15 @@ def member_weights(weight, fold, n_members):
     return weights / weights.mean(axis=1, keepdims=True)
 
 
-class ValidationLoss:
+def validation_loss(network, inputs, data):
     """Weighted mean log-loss of the members' averaged probabilities on some rows."""
-
-    def __init__(self, network, inputs, data):
-        self.network = network
-        self.inputs = inputs
-        self.data = data
-
-    def __call__(self):
-        """The loss of the network in its current state."""
-        X, rows, y, (weight,) = self.data
-        total = 0.0
-        for part, raw in raw_blocks(self.network, self.inputs, X, rows):
-            log_proba = self.network.loss.log_mean_proba(raw)
-            label_log_proba = np.take_along_axis(log_proba, y[part, np.newaxis], axis=1)
-            total -= float(weight[part] @ label_log_proba[:, 0])
-        return total / float(weight.sum())
+    X, rows, y, (weight,) = data
+    total = 0.0
+    for part, raw in raw_blocks(network, inputs, X, rows):
+        log_proba = network.loss.log_mean_proba(raw)
+        label_log_proba = np.take_along_axis(log_proba, y[part, np.newaxis], axis=1)
+        total -= float(weight[part] @ label_log_proba[:, 0])
+    return total / float(weight.sum())
 
 
 class OutOfFoldLoss:

@@ -4,9 +4,10 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
+
+from sknet._training.schedules import WarmupCosine
 
 # Patience is LATE_START times as long until an epoch is clearly better than the prior.
 CLEARLY_BETTER, LATE_START = 0.99, 3
@@ -61,8 +62,8 @@ class Monitor:
     tol : float
     prior_loss : float
         The monitored loss if the class frequencies are predicted.
-    schedule : Schedule or None
-        Called at a plateau. It returns for how many more epochs training continues.
+    schedule : WarmupCosine or None
+        Asked at a plateau for how many more epochs training continues.
     verbose : int
         With k, write a line every k epochs.
     name : str
@@ -80,7 +81,7 @@ class Monitor:
     patience: float = math.inf
     tol: float = 0.0
     prior_loss: float = math.inf
-    schedule: Any = None
+    schedule: WarmupCosine | None = None
     verbose: int = 0
     name: str = ""
     is_interrupted: Callable[[], bool] = never

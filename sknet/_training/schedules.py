@@ -1,25 +1,11 @@
-"""Schedules, which map the number of a step, counted from 0, to its learning rate.
+"""The schedule of the learning rate: a warm-up, then half a cosine.
 
-A schedule is called with a step. Its method ``lower(best_epoch)`` is called at a
-plateau and returns for how many more epochs training continues.
+A schedule is called with a step, counted from 0, and returns its learning rate. Its
+method ``lower(best_epoch)`` is called at a plateau and returns for how many more epochs
+training continues.
 """
 
 import math
-
-
-class Constant:
-    """The same rate at every step."""
-
-    def __init__(self, rate):
-        self.rate = rate
-
-    def __call__(self, step):
-        """Learning rate of a step."""
-        return self.rate
-
-    def lower(self, best_epoch):
-        """A plateau ends training."""
-        return 0
 
 
 class WarmupCosine:

@@ -15,11 +15,11 @@ from sknet._network.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from sknet._network.network import Shape, TwoLayerNetwork
 from sknet._training.crossfit import (
     OutOfFoldLoss,
-    ValidationLoss,
     blend_weights,
     factor_of_mean,
     fit_temperature,
     member_weights,
+    validation_loss,
 )
 
 
@@ -104,7 +104,7 @@ def test_the_validation_loss_is_the_log_loss_of_the_mean(rng, n_classes, sparse)
     expected = log_loss(
         data.y, proba, sample_weight=data.weight[0], labels=range(n_classes)
     )
-    assert ValidationLoss(network, inputs, data)() == pytest.approx(expected)
+    assert validation_loss(network, inputs, data) == pytest.approx(expected)
 
 
 # ----------------------------------------------------- temperature of each member

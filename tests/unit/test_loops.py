@@ -15,7 +15,6 @@ from sknet._network.network import Shape, TwoLayerNetwork
 from sknet._training.loops import fit_lbfgs, fit_stochastic
 from sknet._training.monitor import Monitor
 from sknet._training.optimizers import SGD
-from sknet._training.schedules import Constant
 
 
 def make_dataset(rng, n=50, d=4, n_classes=3):
@@ -56,7 +55,7 @@ def train(network, data, optimizer, *, size=10, rate=0.1, max_iter=5):
         network,
         batches_of(data, size, np.random.default_rng(0)),
         optimizer,
-        Constant(rate),
+        lambda step: rate,
         monitor,
         max_iter=max_iter,
         dropout_rng=np.random.default_rng(1),

@@ -1,17 +1,10 @@
-"""Schedules against their formulas."""
+"""The schedule against its formula."""
 
 import math
 
 import pytest
 
-from sknet._training.schedules import Constant, WarmupCosine
-
-
-def test_a_constant_rate_stays_and_a_plateau_ends_training():
-    schedule = Constant(0.1)
-    assert {schedule(step) for step in range(100)} == {0.1}
-    assert schedule.lower(3) == 0
-    assert schedule(100) == 0.1
+from sknet._training.schedules import WarmupCosine
 
 
 @pytest.mark.parametrize("n_steps", [1, 2, 9, 10, 1000])
