@@ -459,7 +459,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             For two classes, it is positive if the second class is more probable.
         """
         log_proba = self.predict_log_proba(X)
-        return self._blend.models[0].network.loss.decision(log_proba)
+        score = self._blend.models[0].network.loss.logits(log_proba)
+        return score[:, 0] if len(self.classes_) == 2 else score
 
     def member_proba(self, X):
         """Probability of each class from each member of each variant.

@@ -1,9 +1,9 @@
 """Hidden-layer activations, forward and backward side by side.
 
 ``forward(Z)`` overwrites the pre-activation with the activation. ``backward(hidden,
-gradient)`` multiplies ``gradient`` by the derivative, and ``slope(hidden, out)`` writes
-the derivative into ``out``. The derivative of each activation can be computed from its
-value, so the pre-activation is not kept. ``backward`` may overwrite ``hidden``.
+gradient)`` multiplies ``gradient`` by the derivative and may overwrite ``hidden``. The
+derivative of each activation can be computed from its value, so the pre-activation is
+not kept.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,6 @@ class Activation(NamedTuple):
 
     forward: Callable[[Array], object]
     backward: Callable[[Array, Array], None]
-    slope: Callable[[Array, Array], object]
     start_variance: Callable[[int, int], float]
 
 
@@ -43,10 +42,6 @@ def _relu_backward(hidden: Array, gradient: Array) -> None:
     gradient *= hidden > 0
 
 
-def _relu_slope(hidden: Array, out: Array) -> None:
-    np.greater(hidden, 0, out=out, casting="unsafe")
-
-
 def _tanh(Z: Array) -> None:
     np.tanh(Z, out=Z)
 
@@ -55,11 +50,6 @@ def _tanh_backward(hidden: Array, gradient: Array) -> None:
     np.multiply(hidden, hidden, out=hidden)
     np.subtract(1, hidden, out=hidden)
     gradient *= hidden
-
-
-def _tanh_slope(hidden: Array, out: Array) -> None:
-    np.multiply(hidden, hidden, out=out)
-    np.subtract(1, out, out=out)
 
 
 def _logistic(Z: Array) -> None:
@@ -72,25 +62,12 @@ def _logistic_backward(hidden: Array, gradient: Array) -> None:
     gradient *= hidden
 
 
-def _logistic_slope(hidden: Array, out: Array) -> None:
-    np.subtract(1, hidden, out=out)
-    out *= hidden
-
-
-def _identity(Z: Array) -> None:
+def _identity(*arrays: Array) -> None:
     return None
 
 
-def _identity_backward(hidden: Array, gradient: Array) -> None:
-    return None
-
-
-def _identity_slope(hidden: Array, out: Array) -> None:
-    out.fill(1)
-
-
-RELU = Activation(_relu, _relu_backward, _relu_slope, he_variance)
-TANH = Activation(_tanh, _tanh_backward, _tanh_slope, glorot_variance)
-LOGISTIC = Activation(_logistic, _logistic_backward, _logistic_slope, glorot_variance)
-IDENTITY = Activation(_identity, _identity_backward, _identity_slope, glorot_variance)
+RELU = Activation(_relu, _relu_backward, he_variance)
+TANH = Activation(_tanh, _tanh_backward, glorot_variance)
+LOGISTIC = Activation(_logistic, _logistic_backward, glorot_variance)
+IDENTITY = Activation(_identity, _identity, glorot_variance)
 ACTIVATIONS = {"relu": RELU, "tanh": TANH, "logistic": LOGISTIC, "identity": IDENTITY}

@@ -89,10 +89,6 @@ class SigmoidCrossEntropy:
         log_proba = np.concatenate([log_expit(-raw), log_expit(raw)], axis=2)
         return _log_mean_exp(log_proba)
 
-    def decision(self, log_proba: Array) -> Array:
-        """Logit (n,) of the second class, from log-probabilities (n, 2)."""
-        return log_proba[:, 1] - log_proba[:, 0]
-
 
 class SoftmaxCrossEntropy:
     r"""Cross-entropy of ``n_classes`` classes with one logit each.
@@ -165,10 +161,6 @@ class SoftmaxCrossEntropy:
     def log_mean_proba(self, raw: Array) -> Array:
         """Logarithm (n, o) of the averaged probabilities, always finite."""
         return _log_mean_exp(log_softmax(raw, axis=2))
-
-    def decision(self, log_proba: Array) -> Array:
-        """Logarithm (n, o) of each class's probability."""
-        return log_proba
 
 
 Loss = SigmoidCrossEntropy | SoftmaxCrossEntropy

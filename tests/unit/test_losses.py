@@ -94,7 +94,7 @@ def test_a_logit_that_is_not_finite_is_seen_in_the_loss(rng, n_classes, bad):
 def test_probabilities_are_the_mean_of_the_members(
     rng, n_members, n_classes, scale, dtype
 ):
-    """Their logarithms are finite where they vanish; decisions agree with both."""
+    """Their logarithms are finite where they vanish; logits agree with both."""
     loss, raw, *_ = problem(rng, n_members, n_classes, scale)
     raw = raw.astype(dtype)
     logits = raw.astype(float)
@@ -108,11 +108,11 @@ def test_probabilities_are_the_mean_of_the_members(
     assert_allclose(log_proba, expected, rtol=tolerance, atol=tolerance)
     assert np.isfinite(log_proba).all()
     assert proba.dtype == log_proba.dtype == dtype
-    decision = loss.decision(log_proba)
+    found = loss.logits(log_proba)
     if n_classes == 2:
-        assert_allclose(expit(decision), proba[:, 1], atol=tolerance)
+        assert_allclose(expit(found[:, 0]), proba[:, 1], atol=tolerance)
     else:
-        assert_array_equal(decision, log_proba)
+        assert_array_equal(found, log_proba)
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
