@@ -2,7 +2,7 @@
 
 ``step(params, grads, rate)`` updates the parameters and ``reset()`` forgets all
 moments. ``state()`` and ``load(state)`` save and restore the state for a later fit, as
-plain arrays and numbers. A new optimizer needs these four methods and ``n_steps``.
+plain arrays and numbers. A new optimizer needs ``step`` and its moments.
 """
 
 import numpy as np
@@ -13,7 +13,31 @@ ROOT_UNIT = (1 - BETA_2) ** 0.5  # sqrt(v) is stored without this factor
 BLOCK = 32_768  # parameters updated at a time: their arrays stay in the cache
 
 
-class SGD:
+class Optimizer:
+    """The count of steps and the moments, which a later fit continues from."""
+
+    def __init__(self, **moments):
+        self.n_steps = 0
+        self.moments = moments
+
+    def reset(self):
+        """Forget all moments."""
+        self.n_steps = 0
+        for moment in self.moments.values():
+            moment.fill(0)
+
+    def state(self):
+        """Step count and moments."""
+        return {"n_steps": self.n_steps, **self.moments}
+
+    def load(self, state):
+        """Continue from ``state``."""
+        self.n_steps = state["n_steps"]
+        for name, moment in self.moments.items():
+            moment[:] = state[name]
+
+
+class SGD(Optimizer):
     r"""Gradient descent with Nesterov's momentum m (Sutskever et al. 2013).
 
     .. math:: v \leftarrow m v - \eta g, \qquad
@@ -23,15 +47,14 @@ class SGD:
     """
 
     def __init__(self, params, *, momentum):
+        super().__init__(velocity=np.zeros_like(params))
         self.momentum = momentum
-        self.n_steps = 0
-        self._velocity = np.zeros_like(params)
         self._update = np.empty_like(params)
 
     def step(self, params, grads, rate):
         """Update ``params`` in place."""
         self.n_steps += 1
-        update, velocity = self._update, self._velocity
+        update, velocity = self._update, self.moments["velocity"]
         np.multiply(grads, -rate, out=update)
         params += update
         if self.momentum:
@@ -40,22 +63,8 @@ class SGD:
             np.multiply(velocity, self.momentum, out=update)
             params += update
 
-    def reset(self):
-        """Forget the velocity."""
-        self.n_steps = 0
-        self._velocity.fill(0)
 
-    def state(self):
-        """Step count and velocity."""
-        return {"n_steps": self.n_steps, "velocity": self._velocity}
-
-    def load(self, state):
-        """Continue from ``state``."""
-        self.n_steps = state["n_steps"]
-        self._velocity[:] = state["velocity"]
-
-
-class Adam:
+class Adam(Optimizer):
     r"""Adam (Kingma and Ba 2015) with decoupled decay (Loshchilov and Hutter 2019).
 
     .. math:: m \leftarrow \beta_1 m + (1 - \beta_1) g, \quad
@@ -70,11 +79,9 @@ class Adam:
     """
 
     def __init__(self, params, *, alpha=0.0, n_decayed=0):
+        super().__init__(m=np.zeros_like(params), v=np.zeros_like(params))
         self.alpha = alpha
         self.n_decayed = n_decayed if alpha else 0
-        self.n_steps = 0
-        self._m = np.zeros_like(params)
-        self._v = np.zeros_like(params)
         self._scratch = np.empty_like(params, shape=min(BLOCK, params.size))
         self._epsilon = np.full_like(params, EPSILON / ROOT_UNIT, shape=())
         # BLAS has less overhead: scale(a, x) is x *= a, and add(x, y, a=a) y += a * x
@@ -89,9 +96,10 @@ class Adam:
         # a rate above 1 / alpha must not flip the sign of a weight
         keep = max(0.0, 1 - rate * self.alpha)
         scale, add = self._scale, self._add
+        all_m, all_v = self.moments["m"], self.moments["v"]
         for start in range(0, params.size, BLOCK):
             part = slice(start, start + BLOCK)
-            theta, g, m, v = params[part], grads[part], self._m[part], self._v[part]
+            theta, g, m, v = params[part], grads[part], all_m[part], all_v[part]
             scratch = self._scratch[: theta.size]
             scale(BETA_1, m)
             add(g, m)
@@ -105,24 +113,8 @@ class Adam:
                 scale(keep, theta[: self.n_decayed - start])
             add(scratch, theta, a=-size)
 
-    def reset(self):
-        """Forget both moments."""
-        self.n_steps = 0
-        self._m.fill(0)
-        self._v.fill(0)
 
-    def state(self):
-        """Step count and moments."""
-        return {"n_steps": self.n_steps, "m": self._m, "v": self._v}
-
-    def load(self, state):
-        """Continue from ``state``."""
-        self.n_steps = state["n_steps"]
-        self._m[:] = state["m"]
-        self._v[:] = state["v"]
-
-
-class ScalingLayerAdam:
+class ScalingLayerAdam(Adam):
     r"""Adam on W1 = diag(s) V, with one factor s for each input of each member.
 
     .. math:: dV_{ij} = s_i \, dW_{ij}, \qquad ds_i = \sum_j V_{ij} \, dW_{ij}
@@ -139,27 +131,23 @@ class ScalingLayerAdam:
     n_scales : int
         n_inputs * n_members.
     n_hidden : int
-    alpha, n_decayed
+    **decay
         As for ``Adam``.
     """
 
-    def __init__(self, params, start, n_scales, n_hidden, *, alpha=0.0, n_decayed=0):
+    def __init__(self, params, start, n_scales, n_hidden, **decay):
         n = params.size
         self._params = params
         end = start + n_scales * n_hidden
         self._first, self._others = slice(start, end), (slice(start), slice(end, n))
         self._latent = np.ones_like(params, shape=n + n_scales)  # V and the rest, s
         self._latent[:n] = params
+        super().__init__(self._latent, **decay)
+        self.moments["latent"] = self._latent
         self._grads = np.empty_like(self._latent)
-        self._adam = Adam(self._latent, alpha=alpha, n_decayed=n_decayed)
         self._V = self._latent[self._first].reshape(n_scales, n_hidden)
         self._s = self._latent[n:]
         self._ones = np.ones_like(params, shape=n_hidden)
-
-    @property
-    def n_steps(self):
-        """Steps since the last reset."""
-        return self._adam.n_steps
 
     def step(self, params, grads, rate):
         """Update ``params`` in place."""
@@ -171,23 +159,14 @@ class ScalingLayerAdam:
         np.multiply(dW1, s, out=dV)
         for part in self._others:
             self._grads[part] = grads[part]
-        self._adam.step(self._latent, self._grads, rate)
+        super().step(self._latent, self._grads, rate)
         np.multiply(V, s, out=params[self._first].reshape(V.shape))
         for part in self._others:
             params[part] = self._latent[part]
 
     def reset(self):
         """Forget both moments and multiply the scales into V."""
+        super().reset()
         n = self._params.size
         self._latent[:n] = self._params
         self._latent[n:] = 1
-        self._adam.reset()
-
-    def state(self):
-        """Step count, moments, V and s."""
-        return {**self._adam.state(), "latent": self._latent}
-
-    def load(self, state):
-        """Continue from ``state``."""
-        self._adam.load(state)
-        self._latent[:] = state["latent"]
