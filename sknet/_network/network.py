@@ -103,32 +103,22 @@ def lone(stack: Array) -> Array:
     return stack[0] if len(stack) == 1 else stack
 
 
-class Products(NamedTuple):
-    """Views of the weights and their gradients for the products of a training step."""
-
-    first: Array  # (d + 1, k * h): W1 with b1 as its last row
-    W2: Array  # (k, h, o), or (h, o) of one member; likewise below
-    W2_back: Array  # (k, o, h)
-    W2_row: Array  # (o, k, h)
-    first_grad: Array  # (d + 1, k * h)
-    W2_grad: Array  # (k, h, o)
-    b2_grad: Array  # (k, o)
-
-
 class Workspace:
-    """The buffers of a training step on n rows, and views of them."""
+    """The buffers of a training step on n rows, and views of them and of the weights.
 
-    def __init__(
-        self, shape: Shape, n: int, dtype: DTypeLike, dropout: bool, loss: Loss
-    ) -> None:
-        _, h, o, k = shape
+    In the shapes below, the axis of the members is missing if there is only one.
+    """
+
+    def __init__(self, network: "TwoLayerNetwork", n: int) -> None:
+        shape, dtype = network.shape, network.params.dtype
+        dropout, (_, h, o, k) = network.dropout > 0, shape
         self.hidden = np.empty((n, k * h), dtype)
         self.dropped = np.empty_like(self.hidden) if dropout else self.hidden
         self.d_hidden = np.empty_like(self.hidden)
         self.raw, self.d_raw = np.empty((2, k, n, o), dtype)
         self.keep = np.empty((n if dropout else 0, 1, h), np.float32)
         self.ones = np.ones(n, dtype)
-        self.loss_buffers = loss.buffers(k, n, dtype)
+        self.loss_buffers = network.loss.buffers(k, n, dtype)
         # the hidden layer by rows (n, k, h), and by members (k, n, h) or (n, h)
         self.hidden_rows, self.dropped_rows, self.d_hidden_rows = (
             a.reshape(n, k, h) for a in (self.hidden, self.dropped, self.d_hidden)
@@ -138,6 +128,13 @@ class Workspace:
         self.member_d_hidden = lone(self.d_hidden_rows.transpose(1, 0, 2))
         self.member_raw, self.member_d_raw = lone(self.raw), lone(self.d_raw)
         self.d_raw_rows = self.d_raw.transpose(1, 0, 2)
+        W2, (_, dW2, _, db2) = network.layers.W2, shape.views(network.grads)
+        self.first = shape.first_layer(network.params)  # (d + 1, k * h)
+        self.first_grad = shape.first_layer(network.grads)
+        self.W2, self.W2_grad = lone(W2), lone(dW2)  # (k, h, o)
+        self.W2_back = lone(W2.transpose(0, 2, 1))  # (k, o, h)
+        self.W2_row = W2.transpose(2, 0, 1)  # (o, k, h)
+        self.b2_grad = lone(db2[:, 0])  # (k, o)
 
 
 class TwoLayerNetwork:
@@ -232,12 +229,12 @@ class TwoLayerNetwork:
         Without the penalty. X (n, d + 1) with a last column of ones, or sparse (n, d);
         y (n,); weight (1 or k, n, 1). ``rng`` draws masks, and input dropout changes X.
         """
-        work, weights = self._workspace(X.shape[0]), self._products
+        work = self._workspace(X.shape[0])
         multiply = np.ndarray.dot if self.shape.n_members == 1 else np.matmul
         if self.input_dropout:
             self._drop_inputs(X, rng)
         if isinstance(X, np.ndarray):
-            X.dot(weights.first, work.hidden)  # (n, d + 1) @ (d + 1, k * h)
+            X.dot(work.first, work.hidden)  # (n, d + 1) @ (d + 1, k * h)
         else:
             np.add(X @ self.layers.W1, self.layers.b1, out=work.hidden)
         self.activation.forward(work.hidden)
@@ -245,34 +242,32 @@ class TwoLayerNetwork:
             _draw_mask(work.keep, self.dropout, rng)
             np.multiply(work.hidden_rows, work.keep, out=work.dropped_rows)
         # (k, n, h) @ (k, h, o)
-        multiply(work.member_hidden, weights.W2, work.member_raw)
+        multiply(work.member_hidden, work.W2, work.member_raw)
         np.add(work.raw, self.layers.b2, out=work.raw)
         loss = self.loss.loss_gradient(
             work.raw, y, weight, work.d_raw, work.loss_buffers
         )
 
-        multiply(work.member_hidden_back, work.member_d_raw, weights.W2_grad)
-        multiply(work.ones, work.member_d_raw, weights.b2_grad)
+        multiply(work.member_hidden_back, work.member_d_raw, work.W2_grad)
+        multiply(work.ones, work.member_d_raw, work.b2_grad)
         if self._is_narrow and isinstance(X, np.ndarray):
             # one output and few inputs: sum_i x_i d_i w_j a'_ij needs no outer product
             work.d_hidden.fill(1)
             self.activation.backward(work.hidden, work.d_hidden)
             if self.dropout:
                 np.multiply(work.d_hidden_rows, work.keep, out=work.d_hidden_rows)
-            (X * work.member_d_raw).T.dot(work.d_hidden, weights.first_grad)
-            np.multiply(
-                weights.first_grad, weights.W2_row[0, 0], out=weights.first_grad
-            )
+            (X * work.member_d_raw).T.dot(work.d_hidden, work.first_grad)
+            np.multiply(work.first_grad, work.W2_row[0, 0], out=work.first_grad)
             return loss
         if self.shape.n_outputs == 1:  # an outer product
-            np.multiply(work.d_raw_rows, weights.W2_row, out=work.d_hidden_rows)
+            np.multiply(work.d_raw_rows, work.W2_row, out=work.d_hidden_rows)
         else:
-            multiply(work.member_d_raw, weights.W2_back, work.member_d_hidden)
+            multiply(work.member_d_raw, work.W2_back, work.member_d_hidden)
         if self.dropout:
             np.multiply(work.d_hidden_rows, work.keep, out=work.d_hidden_rows)
         self.activation.backward(work.hidden, work.d_hidden)
         if isinstance(X, np.ndarray):
-            X.T.dot(work.d_hidden, weights.first_grad)  # (d + 1, n) @ (n, k * h)
+            X.T.dot(work.d_hidden, work.first_grad)  # (d + 1, n) @ (n, k * h)
         else:
             dW1, _, db1, _ = self.shape.views(self.grads)
             dW1[...] = X.T @ work.d_hidden
@@ -296,25 +291,10 @@ class TwoLayerNetwork:
         keep = np.empty(entries.shape, np.float32)
         entries *= _draw_mask(keep, self.input_dropout, rng)
 
-    @cached_property
-    def _products(self) -> Products:
-        W2, (_, dW2, _, db2) = self.layers.W2, self.shape.views(self.grads)
-        return Products(
-            self.shape.first_layer(self.params),
-            lone(W2),
-            lone(W2.transpose(0, 2, 1)),
-            W2.transpose(2, 0, 1),
-            self.shape.first_layer(self.grads),
-            lone(dW2),
-            lone(db2[:, 0]),
-        )
-
     def _workspace(self, n: int) -> Workspace:
         """Buffers for n rows, cached for a fit's two batch sizes, full and last."""
         if n not in self._workspaces:
-            self._workspaces[n] = Workspace(
-                self.shape, n, self.params.dtype, self.dropout > 0, self.loss
-            )
+            self._workspaces[n] = Workspace(self, n)
         return self._workspaces[n]
 
 
