@@ -247,11 +247,8 @@ def _optimizer(plan, network):
 def _train_lbfgs(plan, task):
     """Train one member at a time, because a joint line search would couple them."""
     settings, shape, k = plan.settings, plan.shape, plan.variant.n_estimators
-    start, data, lone = (
-        plan.first_params(),
-        plan.member_data,
-        shape._replace(n_members=1),
-    )
+    start, data = plan.first_params(), plan.member_data
+    lone = shape._replace(n_members=1)
     monitors, interruption = [], None
 
     def _progress():
@@ -262,7 +259,7 @@ def _train_lbfgs(plan, task):
 
     try:
         for j in range(k):
-            network = plan.network(shape.member(start, j), lone)
+            network = plan.network(start[shape.member(j)], lone)
             network.alpha = settings.alpha
             weight = data.weight[j if len(data.weight) > 1 else 0][np.newaxis]
             member_data, size = data._replace(weight=weight), plan.batch_size
@@ -290,7 +287,7 @@ def _joined(plan, monitors):
     params = np.empty(plan.shape.n_params, monitors[0].params.dtype)
     for j in range(plan.variant.n_estimators):
         source = monitors[j if j < len(monitors) else 0]
-        plan.shape.set_member(params, j, source.best_params)
+        params[plan.shape.member(j)] = source.best_params
     if plan.fold is not None:  # copies of the first member trained on the other folds
         plan = replace(plan, fold=np.where(plan.fold < len(monitors), plan.fold, -1))
     return _calibrated(plan, Training(params, monitors))

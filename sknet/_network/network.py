@@ -14,6 +14,7 @@ training, the bias of the first layer is the last row of ``[W1; b1]``. Dense inp
 a last column of ones, so that one product includes the bias.
 """
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
@@ -67,7 +68,7 @@ class Shape(NamedTuple):
         d, h, o, k = self
         return max(1, BLOCK_ELEMENTS // max(1 if sparse else d, k * h, k * o))
 
-    def views(self, flat: Array) -> Layers:
+    def views(self, flat: NDArray) -> Layers:
         """The layers of ``flat`` (n_params,), without a copy."""
         d, h, o, k = self
         W1, b1, b2 = k * h * o, k * h * (o + d), k * h * (o + d + 1)  # where they start
@@ -83,19 +84,12 @@ class Shape(NamedTuple):
         d, h, o, k = self
         return flat[k * h * o : k * h * (o + d + 1)].reshape(d + 1, k * h)
 
-    def member(self, flat: Array, j: int) -> Array:
-        """Flat parameters of member ``j`` alone, copied."""
-        W1, W2, b1, b2 = self.views(flat)
+    def member(self, j: int) -> NDArray[np.intp]:
+        """Positions in the flat vector of the parameters of member ``j`` alone."""
+        W1, W2, b1, b2 = self.views(np.arange(self.n_params))
         own = slice(j * self.n_hidden, (j + 1) * self.n_hidden)
         parts = W2[j], W1[:, own], b1[own], b2[j]
         return np.concatenate([part.ravel() for part in parts])
-
-    def set_member(self, flat: Array, j: int, member_flat: Array) -> None:
-        """Write the flat parameters of a single network as member ``j``."""
-        W1, W2, b1, b2 = self.views(flat)
-        own = slice(j * self.n_hidden, (j + 1) * self.n_hidden)
-        lone = self._replace(n_members=1).views(member_flat)
-        W1[:, own], W2[j], b1[own], b2[j] = lone.W1, lone.W2[0], lone.b1, lone.b2[0]
 
 
 def lone(stack: Array) -> Array:
@@ -137,6 +131,7 @@ class Workspace:
         self.b2_grad = lone(db2[:, 0])  # (k, o)
 
 
+@dataclass(eq=False)
 class TwoLayerNetwork:
     """k one-hidden-layer networks on one flat parameter vector.
 
@@ -153,27 +148,18 @@ class TwoLayerNetwork:
         Share of hidden units, and of inputs, that a training step switches off.
     """
 
-    def __init__(
-        self,
-        shape: Shape,
-        params: Array,
-        activation: Activation,
-        loss: Loss,
-        *,
-        alpha: float = 0.0,
-        dropout: float = 0.0,
-        input_dropout: float = 0.0,
-    ) -> None:
-        self.shape = shape
-        self.params = params
-        self.activation = activation
-        self.loss = loss
-        self.alpha = alpha
-        self.dropout = dropout
-        self.input_dropout = input_dropout
-        self.layers = shape.views(params)
+    shape: Shape
+    params: Array
+    activation: Activation
+    loss: Loss
+    alpha: float = 0.0
+    dropout: float = 0.0
+    input_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.layers = self.shape.views(self.params)
         self._workspaces: dict[int, Workspace] = {}
-        d, h, o, k = shape
+        d, h, o, k = self.shape
         self._is_narrow = k == o == 1 and d <= 2 * h
 
     @cached_property
