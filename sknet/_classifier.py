@@ -20,7 +20,6 @@ from sknet._blend import Blend, log_mean_proba, mean_proba, member_proba, most_p
 from sknet._callbacks import CallbackSupportMixin, Task
 from sknet._data.table import Table
 from sknet._fit import fit
-from sknet._plan import State
 
 LAYOUT = 3  # of saved models; increase it when the meaning of an attribute changes
 
@@ -533,7 +532,6 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         state["_sknet_layout"] = LAYOUT
         if self.__sklearn_is_fitted__():  # plain types, which skops trusts
             state["_blend"] = self._blend.state()
-            state["_state"] = vars(self._state)
             state["_table"] = vars(self._table)
         return state
 
@@ -558,7 +556,6 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             )
         if "_blend" in state:
             state["_blend"] = Blend.restored(state["_blend"], len(state["classes_"]))
-            state["_state"] = State(**state["_state"])
             state["_table"] = Table(**state["_table"])
         super().__setstate__(state)
 
@@ -577,7 +574,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if not self.__sklearn_is_fitted__():
             return None
         sizes = {n: vars(self)[f"{n}_"] for n in ("n_estimators", "hidden_layer_size")}
-        for name, value in {**self._state.structure, **sizes}.items():
+        for name, value in {**self._state["structure"], **sizes}.items():
             if getattr(self, name) not in ("auto", value):
                 raise ValueError(
                     f"{name} was {value!r} in the fit that warm_start continues. Got "

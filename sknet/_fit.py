@@ -20,6 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sknet._blend import Blend, Model, n_threads
 from sknet._checks import warn
 from sknet._data.folds import EVERY_FOLD, NO_FOLD, fold_of_rows
+from sknet._data.inputs import working_dtype
 from sknet._data.minibatches import Minibatches
 from sknet._data.weighted import row_hash
 from sknet._plan import prepare
@@ -127,7 +128,9 @@ def _blas_threads(plans):
     plan = plans[0]
     d, h, o, k = plan.shape
     width = h if plan.settings.solver == "lbfgs" else k * h
-    d = o if plan.state.sparse else d  # products of sparse rows have one thread anyway
+    d = (
+        o if plan.state["sparse"] else d
+    )  # products of sparse rows have one thread anyway
     if len(plans) == 1 and plan.batch_size * d * width >= WORTH_SHARING:
         return nullcontext()
     return _threadpools().limit(limits=1, user_api="blas")
@@ -180,11 +183,11 @@ def _train(plans, task):
 def _train_stochastic(plan, task, is_interrupted=never):
     """Train all members of a variant together in minibatches."""
     with np.errstate(all="ignore"):  # also in a thread of its own
-        settings, before = plan.settings, plan.before
+        settings, before = plan.settings, plan.before.get("generators")
         rngs = {purpose: plan.generator(purpose) for purpose in DRAWS}
-        if before is not None and before.generators is not None:
+        if before is not None:
             for purpose, rng in rngs.items():
-                rng.bit_generator.state = before.generators[purpose]
+                rng.bit_generator.state = before[purpose]
         network = plan.network(plan.first_params())
         network.dropout = plan.variant.dropout
         network.input_dropout = plan.variant.input_dropout
@@ -239,8 +242,8 @@ def _optimizer(plan, network):
         optimizer = ScalingLayerAdam(params, k * h * o, d * k, h, **decay)
     else:
         optimizer = Adam(params, **decay)
-    if plan.before is not None and plan.before.solver == settings.solver:
-        optimizer.load(plan.before.optimizer)
+    if plan.before.get("solver") == settings.solver:
+        optimizer.load(plan.before["optimizer"])
     return optimizer
 
 
@@ -383,19 +386,17 @@ def progress(plan, monitors):
 def fitted_attributes(plans, trainings):
     """All attributes of the fitted estimator, as if training had stopped now."""
     plan, training = plans[0], trainings[0]
-    settings, inputs, state = plan.settings, plan.inputs, plan.state
+    settings, inputs = plan.settings, plan.inputs
     weights, factor = _blended(plans, trainings)
+    state = {**plan.state, "generators": training.generators}
     if plan.stream or settings.warm_start:
-        state = replace(
-            state,
-            params=training.next_params,
-            optimizer=training.optimizer,
-            solver=settings.solver,
-        )
+        state["params"] = training.next_params  # the last weights
+        state["optimizer"] = training.optimizer
+        state["solver"] = settings.solver  # what the optimizer's state belongs to
     attributes = progress(plan, training.monitors)
     if training.out_of_fold_loss is not None and settings.solver == "lbfgs":
         attributes["best_validation_loss_"] = training.out_of_fold_loss
-    dtype = plan.output_dtype  # of the inputs too, which variants share
+    dtype = working_dtype(plan.data.X.dtype)  # of the inputs too, which variants share
     all_inputs = {id(plan.inputs): plan.inputs.with_dtype(dtype) for plan in plans}
     models = [
         Model(
@@ -422,7 +423,7 @@ def fitted_attributes(plans, trainings):
         "split_columns_": inputs.numeric[inputs.split],
         "oof_proba_": None,
         "_blend": Blend(models, plan.levels),
-        "_state": replace(state, generators=training.generators),
+        "_state": state,
     }
 
 
@@ -445,7 +446,8 @@ def _out_of_fold_proba(plan, blend, rows):
     known_hashes = row_hash(rows.X, plan.data.rows, rows.group)
     hashes = row_hash(rows.X, every, rows.group)
     fold = fold_of_rows(known_hashes, plan.fold, hashes)
-    proba = np.zeros((len(every), plan.loss.n_classes), plan.output_dtype)
+    dtype = working_dtype(plan.data.X.dtype)
+    proba = np.zeros((len(every), plan.loss.n_classes), dtype)
     for model in blend.models:
         loss = model.network.loss
         for part, raw in raw_blocks(model.network, model.inputs, plan.data.X):

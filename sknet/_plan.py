@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state, compute_class_weight
 
 from sknet._checks import warn
 from sknet._data.folds import deal_folds, group_by_hash, hold_out
-from sknet._data.inputs import Inputs, working_dtype
+from sknet._data.inputs import Inputs
 from sknet._data.levels import MANY_LEVELS, N_FOLDS, LevelStatistics
 from sknet._data.minibatches import Dataset
 from sknet._data.weighted import distinct_rows
@@ -25,6 +25,7 @@ from sknet._network.losses import Loss, loss_for
 from sknet._network.network import Shape, TwoLayerNetwork
 from sknet._training.crossfit import OutOfFoldLoss, member_weights
 
+# settings that the weights depend on
 STRUCTURE = ("activation", "standardize", "n_knots")  # fixed once there are weights
 
 FEW_ROWS = 5_000  # distinct rows up to which "auto" takes more and narrower members
@@ -62,23 +63,6 @@ CURVED = {"knots", "ranks"}  # variants that need columns of more than two value
 ROWS_TO_BLEND = 100  # distinct rows from which on "auto" blends
 
 
-@dataclass
-class State:
-    """The state that a later call continues from."""
-
-    seed: int
-    structure: dict[str, Any]  # settings that the weights depend on
-    sparse: bool
-    class_counts: np.ndarray  # (n_classes,) sums of sample weights
-    n_rows: int  # distinct rows trained on, in all calls of a stream
-    mean_weight: float  # of these rows
-    split: int  # names the rows that were left out; 0 if there were none
-    generators: dict[str, Any] | None = None  # states of what training draws from
-    params: np.ndarray | None = None  # the last weights, if that is foreseen
-    optimizer: dict[str, Any] | None = None
-    solver: str = ""  # what the optimizer's state belongs to
-
-
 @dataclass(frozen=True)
 class Plan:
     """Everything that training does not change."""
@@ -95,18 +79,17 @@ class Plan:
     stream: bool
     previous: dict[str, Any]  # fitted attributes of the fit that is continued
     levels: LevelStatistics | None
-    state: State  # that of this fit, without what training adds
-    output_dtype: np.dtype
+    state: dict[str, Any]  # what a later call continues from; training adds to it
 
     def generator(self, purpose):
         """A random generator for each purpose and variant."""
         name = "" if self.variant.name == "plain" else self.variant.name
-        return generator(self.state.seed, purpose + name)
+        return generator(self.state["seed"], purpose + name)
 
     @property
     def before(self):
-        """The state of the fit that is continued, if there is one."""
-        return self.previous.get("_state")
+        """The state of the fit that is continued, empty if there is none."""
+        return self.previous.get("_state", {})
 
     @property
     def shape(self):
@@ -156,8 +139,8 @@ class Plan:
     def first_params(self):
         """Initial weights: random ones, or those of the fit that is continued."""
         dtype = self.inputs.dtype
-        if self.before is not None:
-            last = self.before.params
+        if self.before:
+            last = self.before.get("params")
             if last is None:
                 last = self.previous["_blend"].models[0].network.params
             return last.astype(dtype)
@@ -205,7 +188,7 @@ def prepare(settings, rows, validation, previous, stream):
     """
     X, classes = rows.X, rows.classes
     state = None if previous is None else previous["_state"]
-    seed = _seed(settings.random_state) if state is None else state.seed
+    seed = _seed(settings.random_state) if state is None else state["seed"]
     batches_before = state if stream else None
 
     distinct, class_counts, factor = _weigh(settings, rows, batches_before)
@@ -240,19 +223,24 @@ def prepare(settings, rows, validation, previous, stream):
 
     n_rows, mean_weight = len(distinct.rows), float(distinct.weight.mean())
     if batches_before is not None:
-        n_rows += state.n_rows
-        share = len(distinct.rows) / n_rows
-        mean_weight = state.mean_weight + share * (mean_weight - state.mean_weight)
+        n_rows += state["n_rows"]
+        mean, share = state["mean_weight"], len(distinct.rows) / n_rows
+        mean_weight = mean + share * (mean_weight - mean)
     data = _dataset(rows, distinct, mean_weight)
     if held_out is not None:
         held_out = _dataset(rows, held_out, mean_weight)
     elif validation is not None:
         held_out = _given_validation(validation, factor)
 
-    structure = {name: getattr(settings, name) for name in STRUCTURE}
-    next_state = State(
-        seed, structure, sp.issparse(X), class_counts, n_rows, mean_weight, split
-    )
+    next_state = {
+        "seed": seed,
+        "structure": {name: getattr(settings, name) for name in STRUCTURE},
+        "sparse": sp.issparse(X),
+        "class_counts": class_counts,  # (n_classes,) sums of sample weights
+        "n_rows": n_rows,  # distinct rows trained on, in all calls of a stream
+        "mean_weight": mean_weight,  # of these rows
+        "split": split,  # names the rows that were left out; 0 if there were none
+    }
     shared = (
         loss_for(len(classes)),
         data,
@@ -264,7 +252,6 @@ def prepare(settings, rows, validation, previous, stream):
         previous or {},
         levels,
         next_state,
-        working_dtype(X.dtype),
     )
     return [Plan(settings, *variant, *shared) for variant in variants.items()]
 
@@ -330,7 +317,7 @@ def _weigh(settings, rows, batches_before):
     y = y[distinct.rows]
     counts = np.bincount(y, distinct.weight, minlength=len(classes))
     if batches_before is not None:
-        counts = counts + batches_before.class_counts
+        counts = counts + batches_before["class_counts"]
     factor = np.ones(len(classes))
     if isinstance(settings.class_weight, Mapping):
         factor = np.array([settings.class_weight.get(c, 1) for c in classes.tolist()])
@@ -417,7 +404,7 @@ def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
             )
         return left_out, 0
     split = int((distinct.hashes * (left_out + 4).astype(np.uint64)).sum()) or 1
-    if state is not None and state.split != split:
+    if state is not None and state["split"] != split:
         warn(
             "The weights that warm_start continues were trained on rows that would now "
             "be held out. Training uses all rows, without a validation set. Pass X_val "
@@ -473,7 +460,7 @@ def _inputs(settings, previous, rows):
     standardize, n_knots = settings.standardize, settings.n_knots
     if previous is None:
         return Inputs(X.shape[1], standardize, n_knots, dtype, rows.n_levels)
-    sparse = previous["_state"].sparse
+    sparse = previous["_state"]["sparse"]
     if settings.standardize and sparse != sp.issparse(X):
         raise ValueError(
             f"X is {'dense' if sparse else 'sparse'}, but it was "
