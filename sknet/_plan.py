@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from scipy.special import xlogy
-from sklearn.utils import check_random_state, compute_class_weight
+from sklearn.utils import check_random_state
 
 from sknet._checks import warn
 from sknet._data.folds import deal_folds, group_by_hash, hold_out
@@ -192,7 +192,6 @@ def prepare(settings, rows, validation, previous, stream):
     batches_before = state if stream else None
 
     distinct, class_counts, factor = _weigh(settings, rows, batches_before)
-    sample_weight = distinct.weight / factor[rows.y[distinct.rows]]
     variant = _variant(settings, previous, len(distinct.rows), X.shape[1])
 
     rows_per_group = _rows_per_group(rows, distinct)
@@ -202,8 +201,9 @@ def prepare(settings, rows, validation, previous, stream):
         stops_early = variant.n_estimators > 1 or validation is not None
     stops_early = stops_early and not stream
     if stops_early and validation is None:
+        weight = distinct.weight / factor[rows.y[distinct.rows]]
         left_out, split = _leave_out(
-            settings, variant, rows, distinct, sample_weight, state, seed
+            settings, variant, rows, distinct, weight, state, seed
         )
         if split and variant.n_estimators > 1:
             fold = left_out
@@ -258,11 +258,9 @@ def prepare(settings, rows, validation, previous, stream):
 
 def _blends(settings, n, fold, inputs):
     """Whether to train several variants, which needs folds to compare them."""
-    if settings.blend == "auto":
-        chosen = settings.dropout == settings.n_knots == "auto"
-        wanted = chosen and n >= ROWS_TO_BLEND
-    else:
-        wanted = settings.blend
+    wanted = settings.blend
+    if wanted == "auto":
+        wanted = settings.dropout == settings.n_knots == "auto" and n >= ROWS_TO_BLEND
     possible = (
         fold is not None
         and inputs.centred
@@ -322,10 +320,8 @@ def _weigh(settings, rows, batches_before):
     if isinstance(settings.class_weight, Mapping):
         factor = np.array([settings.class_weight.get(c, 1) for c in classes.tolist()])
     elif settings.class_weight == "balanced":
-        present = np.flatnonzero(counts)
-        factor[present] = compute_class_weight(
-            "balanced", classes=present, y=present, sample_weight=counts[present]
-        )
+        present = counts > 0
+        factor[present] = counts[present].sum() / (present.sum() * counts[present])
     weight = distinct.weight * factor[y]
     return distinct._replace(weight=weight).take(weight > 0), counts, factor
 
@@ -352,17 +348,12 @@ def _variant(settings, previous, n, d):
         return variant._replace(dropout=given, input_dropout=settings.input_dropout)
     k, h, dropout = (12, 48, 0.5) if n <= FEW_ROWS else (4, 128, 0.35)
     room = MOST_WEIGHTS // d
+    units, members = settings.hidden_layer_size, settings.n_estimators
     if settings.dropout != "auto":
         dropout = settings.dropout
-    if settings.n_estimators != "auto":
-        k = int(settings.n_estimators)
-    else:
-        units = settings.hidden_layer_size
-        k = min(k, max(4, room // (16 if units == "auto" else int(units))))
-    if settings.hidden_layer_size != "auto":
-        h = int(settings.hidden_layer_size)
-    else:
-        h = min(h, max(8, room // k))
+    k = min(k, max(4, room // (16 if units == "auto" else int(units))))
+    k = k if members == "auto" else int(members)
+    h = min(h, max(8, room // k)) if units == "auto" else int(units)
     return Variant("plain", k, h, dropout, settings.n_knots, settings.input_dropout)
 
 
@@ -370,23 +361,16 @@ def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
     """Folds or held-out rows (n,), and an identifier of this split (0 without one)."""
     y, rng, k = rows.y[distinct.rows], generator(seed, "split"), variant.n_estimators
     asked, heavy = settings.early_stopping is True, None
+    group = _groups(rows, distinct)
     if rows.group is None:
-        group = group_by_hash(distinct.hashes)
         # an x whose sample weight alone fills a fold or more
         weight = np.bincount(group, sample_weight)
         heavy = weight >= k * weight.mean()
     else:
-        group = np.unique(rows.group[distinct.rows], return_inverse=True)[1]
         n_groups = group.max() + 1
         if n_groups < max(k, 2):
-            warn(
-                f"groups has only {n_groups} groups for n_estimators={k} members. "
-                + (
-                    "No rows are left out."
-                    if n_groups < 2
-                    else "There are as many folds."
-                )
-            )
+            so = "No rows are left out" if n_groups < 2 else "There are as many folds"
+            warn(f"groups has only {n_groups} groups for {k} members. {so}.")
         asked = n_groups > 1
     if k > 1:
         left_out = deal_folds(y, group, k, rng, heavy)
@@ -426,30 +410,31 @@ def _rows_per_group(rows, distinct):
     return float(of_group @ of_group / (weight @ weight))
 
 
+def _groups(rows, distinct):
+    """Codes (n,) of the groups of the distinct rows: given ones, or rows of equal x."""
+    if rows.group is None:
+        return group_by_hash(distinct.hashes)
+    return np.unique(rows.group[distinct.rows], return_inverse=True)[1]
+
+
 def _level_statistics(rows, distinct, previous, stream, seed):
     """The rows, with statistics instead of categories with many levels.
 
     A continued fit keeps the statistics of the first fit, and a stream has none.
     """
-    if previous is not None:
-        levels = previous["_blend"].levels
-    else:
-        many = {j: n for j, n in rows.n_levels.items() if n > MANY_LEVELS}
-        levels = None
-        if many and not stream:
-            sizes = list(many), list(many.values())
-            levels = LevelStatistics(*sizes, len(rows.classes))
-    if levels is None:
-        return rows, None
-    if previous is None:
-        y, group = rows.y[distinct.rows], group_by_hash(distinct.hashes)
-        if rows.group is not None:
-            group = np.unique(rows.group[distinct.rows], return_inverse=True)[1]
-        fold = deal_folds(y, group, N_FOLDS, generator(seed, "levels"))
+    levels = None if previous is None else previous["_blend"].levels
+    many = {j: n for j, n in rows.n_levels.items() if n > MANY_LEVELS}
+    if levels is not None:
+        X = levels.transform(rows.X)
+    elif many and previous is None and not stream:
+        sizes = list(many), list(many.values())
+        levels = LevelStatistics(*sizes, len(rows.classes))
+        y, rng = rows.y[distinct.rows], generator(seed, "levels")
+        fold = deal_folds(y, _groups(rows, distinct), N_FOLDS, rng)
         fold[fold < 0] = N_FOLDS  # all of them in a fold of their own
         X = levels.fit_transform(rows.X, rows.y, distinct.rows, distinct.weight, fold)
     else:
-        X = levels.transform(rows.X)
+        return rows, None
     few = {j: n for j, n in rows.n_levels.items() if j not in levels.columns}
     return rows._replace(X=X, n_levels=few), levels
 
