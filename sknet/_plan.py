@@ -186,13 +186,13 @@ def prepare(settings, rows, validation, previous, stream):
 
     Returns the plans of all variants, the first of which is "plain".
     """
-    X, classes = rows.X, rows.classes
-    state = None if previous is None else previous["_state"]
-    seed = _seed(settings.random_state) if state is None else state["seed"]
-    batches_before = state if stream else None
+    previous = previous or {}
+    state = previous.get("_state", {})
+    seed = state["seed"] if state else _seed(settings.random_state)
+    before = state if stream else {}  # the earlier batches
 
-    distinct, class_counts, factor = _weigh(settings, rows, batches_before)
-    variant = _variant(settings, previous, len(distinct.rows), X.shape[1])
+    distinct, class_counts, factor = _weigh(settings, rows, before)
+    variant = _variant(settings, previous, len(distinct.rows), rows.X.shape[1])
 
     rows_per_group = _rows_per_group(rows, distinct)
     held_out, fold, split = None, None, 0
@@ -202,30 +202,26 @@ def prepare(settings, rows, validation, previous, stream):
     stops_early = stops_early and not stream
     if stops_early and validation is None:
         weight = distinct.weight / factor[rows.y[distinct.rows]]
-        left_out, split = _leave_out(
-            settings, variant, rows, distinct, weight, state, seed
-        )
+        sample = rows, distinct, weight
+        left_out, split = _leave_out(settings, variant, *sample, state, seed)
         if split and variant.n_estimators > 1:
             fold = left_out
         elif split:
             held_out, distinct = distinct.take(left_out), distinct.take(~left_out)
 
     rows, levels = _level_statistics(rows, distinct, previous, stream, seed)
-    X = rows.X
     if validation is not None and levels is not None:
         validation = validation._replace(X=levels.transform(validation.X))
     inputs = _inputs(settings, previous, rows)
-    if stream or previous is None:
-        inputs.partial_fit(X, distinct.rows, distinct.weight)
+    if stream or not previous:
+        inputs.partial_fit(rows.X, distinct.rows, distinct.weight)
     variants = {variant: inputs}
     if not stream and _blends(settings, len(distinct.rows), fold, inputs):
-        variants.update(_other_variants(variant, inputs, X, distinct))
+        variants.update(_other_variants(variant, inputs, rows.X, distinct))
 
-    n_rows, mean_weight = len(distinct.rows), float(distinct.weight.mean())
-    if batches_before is not None:
-        n_rows += state["n_rows"]
-        mean, share = state["mean_weight"], len(distinct.rows) / n_rows
-        mean_weight = mean + share * (mean_weight - mean)
+    n_rows = len(distinct.rows) + before.get("n_rows", 0)
+    mean_weight, share = before.get("mean_weight", 0.0), len(distinct.rows) / n_rows
+    mean_weight += share * (float(distinct.weight.mean()) - mean_weight)
     data = _dataset(rows, distinct, mean_weight)
     if held_out is not None:
         held_out = _dataset(rows, held_out, mean_weight)
@@ -235,21 +231,21 @@ def prepare(settings, rows, validation, previous, stream):
     next_state = {
         "seed": seed,
         "structure": {name: getattr(settings, name) for name in STRUCTURE},
-        "sparse": sp.issparse(X),
+        "sparse": sp.issparse(rows.X),
         "class_counts": class_counts,  # (n_classes,) sums of sample weights
         "n_rows": n_rows,  # distinct rows trained on, in all calls of a stream
         "mean_weight": mean_weight,  # of these rows
         "split": split,  # names the rows that were left out; 0 if there were none
     }
     shared = (
-        loss_for(len(classes)),
+        loss_for(len(rows.classes)),
         data,
         held_out,
         fold,
         rows_per_group,
         stops_early,
         stream,
-        previous or {},
+        previous,
         levels,
         next_state,
     )
@@ -279,14 +275,14 @@ def _other_variants(plain, inputs, X, distinct):
     """The inputs of all variants of a blend but the first one."""
     variants, few = {}, len(distinct.rows) <= FEW_ROWS
     for name, changes in (BLEND_OF_FEW_ROWS if few else BLEND_OF_MANY_ROWS).items():
-        if name not in CURVED or inputs.is_curved:
-            other = plain._replace(name=name, **changes)
-            units = min(plain.hidden_layer_size, other.hidden_layer_size)
-            other = other._replace(hidden_layer_size=units)
+        other = plain._replace(name=name, **changes)
+        units = min(plain.hidden_layer_size, other.hidden_layer_size)
+        other = other._replace(hidden_layer_size=units)
+        if name not in CURVED:
             variants[other] = inputs
-            if name in CURVED:
-                curves = other.n_knots, other.ranks, X, distinct.rows, distinct.weight
-                variants[other] = inputs.with_curves(*curves)
+        elif inputs.is_curved:
+            curves = other.n_knots, other.ranks, X, distinct.rows, distinct.weight
+            variants[other] = inputs.with_curves(*curves)
     return variants
 
 
@@ -304,7 +300,7 @@ def generator(seed, purpose):
     return np.random.default_rng([seed, *purpose.encode()])
 
 
-def _weigh(settings, rows, batches_before):
+def _weigh(settings, rows, before):
     """Multiply by class weights; return distinct rows, class sums and class factors.
 
     Rows whose weight becomes zero are dropped. The sums, which "balanced" class weights
@@ -314,8 +310,7 @@ def _weigh(settings, rows, batches_before):
     distinct = distinct_rows(X, y, sample_weight, rows.group)
     y = y[distinct.rows]
     counts = np.bincount(y, distinct.weight, minlength=len(classes))
-    if batches_before is not None:
-        counts = counts + batches_before["class_counts"]
+    counts = counts + before.get("class_counts", 0)
     factor = np.ones(len(classes))
     if isinstance(settings.class_weight, Mapping):
         factor = np.array([settings.class_weight.get(c, 1) for c in classes.tolist()])
@@ -334,7 +329,7 @@ def _variant(settings, previous, n, d):
     thousands of columns, such as words, memory allows only fewer and then narrower
     members. A fit that is continued keeps the sizes and the inputs of the first one.
     """
-    if previous is not None:
+    if previous:
         if len(previous["_blend"].models) > 1:
             warn(
                 "The fit that is continued was a blend. Only its variant 'plain' is "
@@ -388,7 +383,7 @@ def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
             )
         return left_out, 0
     split = int((distinct.hashes * (left_out + 4).astype(np.uint64)).sum()) or 1
-    if state is not None and state["split"] != split:
+    if state and state["split"] != split:
         warn(
             "The weights that warm_start continues were trained on rows that would now "
             "be held out. Training uses all rows, without a validation set. Pass X_val "
@@ -422,11 +417,11 @@ def _level_statistics(rows, distinct, previous, stream, seed):
 
     A continued fit keeps the statistics of the first fit, and a stream has none.
     """
-    levels = None if previous is None else previous["_blend"].levels
+    levels = previous["_blend"].levels if previous else None
     many = {j: n for j, n in rows.n_levels.items() if n > MANY_LEVELS}
     if levels is not None:
         X = levels.transform(rows.X)
-    elif many and previous is None and not stream:
+    elif many and not previous and not stream:
         sizes = list(many), list(many.values())
         levels = LevelStatistics(*sizes, len(rows.classes))
         y, rng = rows.y[distinct.rows], generator(seed, "levels")
@@ -443,7 +438,7 @@ def _inputs(settings, previous, rows):
     """New inputs, or those of the fit that is continued."""
     X, dtype = rows.X, np.float64 if settings.solver == "lbfgs" else settings.dtype
     standardize, n_knots = settings.standardize, settings.n_knots
-    if previous is None:
+    if not previous:
         return Inputs(X.shape[1], standardize, n_knots, dtype, rows.n_levels)
     sparse = previous["_state"]["sparse"]
     if settings.standardize and sparse != sp.issparse(X):
