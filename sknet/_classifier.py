@@ -507,16 +507,16 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Read-only weights of both layers, with a leading axis for several members."""
         network = self._model.network
         d, h, _, k = network.shape
-        W1 = network.layers.W1.reshape(d, k, h).transpose(1, 0, 2)
-        return _read_only(W1, network.layers.W2)
+        W1, W2, *_ = network.layers
+        return _read_only(W1.reshape(d, k, h).transpose(1, 0, 2), W2)
 
     @property
     def intercepts_(self):
         """Read-only biases of both layers, with a leading axis for several members."""
         network = self._model.network
         _, h, o, k = network.shape
-        layers = network.layers
-        return _read_only(layers.b1.reshape(k, h), layers.b2.reshape(k, o))
+        *_, b1, b2 = network.layers
+        return _read_only(b1.reshape(k, h), b2.reshape(k, o))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -151,7 +151,7 @@ class Plan:
         # A constant column gives no information. In a stream, it may change later, and
         # the network then learns from it, unless all columns were constant.
         if not (self.stream and constant.all()):
-            network.layers.W1[constant] = 0
+            network.layers[0][constant] = 0  # in W1
         return params
 
     def _class_log_prior(self):

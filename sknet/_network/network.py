@@ -31,19 +31,6 @@ Array = NDArray[np.floating]
 NetworkInputs: TypeAlias = "Array | sp.csr_array"
 
 
-class Layers(NamedTuple):
-    """Named views of a flat vector.
-
-    They lie in the order W2, W1, b1, b2. The weights come first, so that decay applies
-    to the first part of the vector. b1 follows W1, so that both form one matrix.
-    """
-
-    W1: Array  # (d, k * h)
-    W2: Array  # (k, h, o)
-    b1: Array  # (k * h,)
-    b2: Array  # (k, 1, o)
-
-
 class Shape(NamedTuple):
     """The sizes of a network."""
 
@@ -68,11 +55,16 @@ class Shape(NamedTuple):
         d, h, o, k = self
         return max(1, BLOCK_ELEMENTS // max(1 if sparse else d, k * h, k * o))
 
-    def views(self, flat: NDArray) -> Layers:
-        """The layers of ``flat`` (n_params,), without a copy."""
+    def views(self, flat: NDArray) -> tuple[NDArray, ...]:
+        """W1 (d, k * h), W2 (k, h, o), b1 (k * h,) and b2 (k, 1, o), without a copy.
+
+        They lie in the order W2, W1, b1, b2. The weights come first, so that decay
+        applies to the first part of the vector. b1 follows W1, so that both form one
+        matrix.
+        """
         d, h, o, k = self
         W1, b1, b2 = k * h * o, k * h * (o + d), k * h * (o + d + 1)  # where they start
-        return Layers(
+        return (
             flat[W1:b1].reshape(d, k * h),
             flat[:W1].reshape(k, h, o),
             flat[b1:b2],
@@ -122,7 +114,8 @@ class Workspace:
         self.member_d_hidden = lone(self.d_hidden_rows.transpose(1, 0, 2))
         self.member_raw, self.member_d_raw = lone(self.raw), lone(self.d_raw)
         self.d_raw_rows = self.d_raw.transpose(1, 0, 2)
-        W2, (_, dW2, _, db2) = network.layers.W2, shape.views(network.grads)
+        _, W2, _, self.b2 = network.layers
+        _, dW2, _, db2 = shape.views(network.grads)
         self.first = shape.first_layer(network.params)  # (d + 1, k * h)
         self.first_grad = shape.first_layer(network.grads)
         self.W2, self.W2_grad = lone(W2), lone(dW2)  # (k, h, o)
@@ -222,14 +215,14 @@ class TwoLayerNetwork:
         if isinstance(X, np.ndarray):
             X.dot(work.first, work.hidden)  # (n, d + 1) @ (d + 1, k * h)
         else:
-            np.add(X @ self.layers.W1, self.layers.b1, out=work.hidden)
+            np.add(X @ work.first[:-1], work.first[-1], out=work.hidden)
         self.activation.forward(work.hidden)
         if self.dropout:
             _draw_mask(work.keep, self.dropout, rng)
             np.multiply(work.hidden_rows, work.keep, out=work.dropped_rows)
         # (k, n, h) @ (k, h, o)
         multiply(work.member_hidden, work.W2, work.member_raw)
-        np.add(work.raw, self.layers.b2, out=work.raw)
+        np.add(work.raw, work.b2, out=work.raw)
         loss = self.loss.loss_gradient(
             work.raw, y, weight, work.d_raw, work.loss_buffers
         )
@@ -255,9 +248,8 @@ class TwoLayerNetwork:
         if isinstance(X, np.ndarray):
             X.T.dot(work.d_hidden, work.first_grad)  # (d + 1, n) @ (n, k * h)
         else:
-            dW1, _, db1, _ = self.shape.views(self.grads)
-            dW1[...] = X.T @ work.d_hidden
-            work.ones.dot(work.d_hidden, db1)
+            work.first_grad[:-1] = X.T @ work.d_hidden
+            work.ones.dot(work.d_hidden, work.first_grad[-1])
         return loss
 
     def penalty(self) -> float:

@@ -118,14 +118,14 @@ def test_views_share_the_memory_of_the_flat_vector():
     shape = Shape(n_inputs=5, n_hidden=4, n_outputs=3, n_members=2)
     flat = np.zeros(shape.n_params)
     views = shape.views(flat)
-    shapes = {"W1": (5, 8), "W2": (2, 4, 3), "b1": (8,), "b2": (2, 1, 3)}
-    assert {name: v.shape for name, v in views._asdict().items()} == shapes
-    assert shape.n_weights == views.W1.size + views.W2.size
+    W1, W2, b1, b2 = views
+    assert [view.shape for view in views] == [(5, 8), (2, 4, 3), (8,), (2, 1, 3)]
+    assert shape.n_weights == W1.size + W2.size
     assert sum(view.size for view in views) == flat.size
     for view in views:
         view += 1
     assert_array_equal(flat, 1)
-    views.b1[:] = views.b2[:] = 2  # weights come first: decay acts on the head
+    b1[:] = b2[:] = 2  # weights come first: decay acts on the head
     assert_array_equal(flat, np.repeat([1, 2], [shape.n_weights, 8 + 6]))
 
 
