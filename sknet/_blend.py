@@ -81,20 +81,15 @@ class Blend:
                         raws[-1] *= 1 / model.temperature
                 return reduction(loss, raws, weights)
 
-        n = X.shape[0]
-        sparse = sp.issparse(X)
+        n, sparse = X.shape[0], sp.issparse(X)
         step = min(model.network.shape.block_rows(sparse) for model in models)
         if n <= step:
             return _predict(slice(0, n))
         parts = [slice(start, min(start + step, n)) for start in range(0, n, step)]
-        threads, predicted = n_threads(n_jobs, len(parts)), None
+        threads = n_threads(n_jobs, len(parts))
         with ThreadPoolExecutor(threads) as pool:
             blocks = pool.map(_predict, parts) if threads > 1 else map(_predict, parts)
-            for part, block in zip(parts, blocks, strict=True):
-                if predicted is None:
-                    predicted = np.empty((n, *block.shape[1:]), block.dtype)
-                predicted[part] = block
-        return predicted
+            return np.concatenate(list(blocks))
 
     def state(self):
         """All attributes, as plain types that skops trusts by default."""

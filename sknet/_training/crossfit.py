@@ -8,6 +8,7 @@ and later the temperature.
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.optimize import bisect
 
 from sknet._data.folds import EVERY_FOLD
 
@@ -225,18 +226,13 @@ def factor_of_mean(loss, raws, weights, row_weight):
     ]
     of_members = float(np.dot(weights, alone))
     lost = of_members - _sharpness_of_mean(1.0)
-    target, lowest, highest = of_members + lost, LOWEST_FACTOR, 1.0
+    target = of_members + lost
     if lost <= SMALLEST_LOSS or not np.isfinite(target):
         return 1.0
-    if _sharpness_of_mean(lowest) <= target:
-        return lowest
-    for _ in range(10):  # bisection: the sharpness falls with the temperature
-        middle = 0.5 * (lowest + highest)
-        if _sharpness_of_mean(middle) > target:
-            lowest = middle
-        else:
-            highest = middle
-    return 0.5 * (lowest + highest)
+    if _sharpness_of_mean(LOWEST_FACTOR) <= target:
+        return LOWEST_FACTOR
+    # the sharpness falls with the temperature
+    return bisect(lambda x: _sharpness_of_mean(x) - target, LOWEST_FACTOR, 1, xtol=3e-4)
 
 
 def blend_weights(label_proba, weight):

@@ -84,10 +84,9 @@ def fit_lbfgs(network, batches, monitor, max_iter, tol):
     def _loss_of(result):
         """The objective without its penalty."""
         network.params[:] = result.x
-        loss, objective = losses
-        return float(
-            loss if objective == result.fun else result.fun - network.penalty()
-        )
+        if losses[1] == result.fun:
+            return float(losses[0])
+        return float(result.fun - network.penalty())
 
     def _end_iteration(intermediate_result):
         if monitor.end_epoch(_loss_of(intermediate_result)):
@@ -96,18 +95,10 @@ def fit_lbfgs(network, batches, monitor, max_iter, tol):
     options = {"maxiter": max_iter, "maxfun": 1_000 * max_iter, "gtol": tol}
     # relative decrease, as small as the gradient
     options["ftol"] = min(1e-9**0.5, tol) ** 2
-    result = minimize(
-        _objective,
-        network.params.copy(),
-        method="L-BFGS-B",
-        jac=True,
-        callback=_end_iteration,
-        options=options,
-    )
+    how = {"method": "L-BFGS-B", "callback": _end_iteration, "options": options}
+    result = minimize(_objective, network.params.copy(), jac=True, **how)
     network.params[:] = result.x
     if not monitor.loss_curve:  # the start was a minimum already
         monitor.end_epoch(_loss_of(result))
-    if result.status == 0:
-        monitor.stop_reason = "converged"
-    elif result.status == 2:
-        monitor.stop_reason = "line_search"
+    reasons = {0: "converged", 2: "line_search"}
+    monitor.stop_reason = reasons.get(result.status, monitor.stop_reason)
