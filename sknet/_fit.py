@@ -48,13 +48,11 @@ class Training(NamedTuple):
 
     params: np.ndarray  # of the best epoch
     monitors: list[Monitor]  # one, or one for each member that L-BFGS trained
+    state: dict[str, Any]  # what a later call continues from
+    interruption: KeyboardInterrupt | None
     temperature: float = 1.0  # of each member alone
     out_of_fold_loss: float | None = None
     label_proba: np.ndarray | None = None  # out of fold, (n_judged,)
-    next_params: np.ndarray | None = None  # the last weights
-    optimizer: dict[str, Any] | None = None
-    generators: dict[str, Any] | None = None
-    interruption: KeyboardInterrupt | None = None
 
 
 def fit(settings, rows, validation, previous, begin_task, stream):
@@ -106,12 +104,10 @@ def fit(settings, rows, validation, previous, begin_task, stream):
 
 def _n_subtasks(plans):
     """Number of subtasks that callbacks see: variants, members of L-BFGS, or epochs."""
-    settings, k = plans[0].settings, plans[0].variant.n_estimators
+    plan, k = plans[0], plans[0].variant.n_estimators
     if len(plans) > 1:
         return len(plans)
-    if settings.solver == "lbfgs" and k > 1:
-        return k
-    return plans[0].max_iter
+    return k if plan.settings.solver == "lbfgs" and k > 1 else plan.max_iter
 
 
 @cache
@@ -163,11 +159,9 @@ def _train(plans, task):
         return trainings
     interrupted, interruption = Event(), None
     with ThreadPoolExecutor(threads) as pool:
-        futures = []
+        futures, stop = [], interrupted.is_set
         try:
-            for plan in plans:
-                stop = interrupted.is_set
-                futures.append(pool.submit(_train_stochastic, plan, task, stop))
+            futures = [pool.submit(_train_stochastic, p, task, stop) for p in plans]
             while wait(futures, timeout=0.1).not_done:  # else Windows ignores Ctrl-C
                 pass
         except KeyboardInterrupt as error:
@@ -183,36 +177,30 @@ def _train(plans, task):
 def _train_stochastic(plan, task, is_interrupted=never):
     """Train all members of a variant together in minibatches."""
     with np.errstate(all="ignore"):  # also in a thread of its own
-        settings, before = plan.settings, plan.before.get("generators")
+        settings, data, variant = plan.settings, plan.member_data, plan.variant
         rngs = {purpose: plan.generator(purpose) for purpose in DRAWS}
-        if before is not None:
-            for purpose, rng in rngs.items():
-                rng.bit_generator.state = before[purpose]
-        network = plan.network(plan.first_params())
-        network.dropout = plan.variant.dropout
-        network.input_dropout = plan.variant.input_dropout
-        network.alpha = settings.alpha if settings.solver == "sgd" else 0.0
-        batches = Minibatches(
-            plan.member_data, plan.inputs, plan.batch_size, rngs["shuffle"]
-        )
-        optimizer = _optimizer(plan, network)
+        for purpose, state in (plan.before.get("generators") or {}).items():
+            rngs[purpose].bit_generator.state = state
+        alpha = settings.alpha if settings.solver == "sgd" else 0.0
+        options = alpha, variant.dropout, variant.input_dropout
+        network = plan.network(plan.first_params(), *options)
+        batches = Minibatches(data, plan.inputs, plan.batch_size, rngs["shuffle"])
+        optimizer, schedule = _optimizer(plan, network), None
         max_iter, rate = plan.max_iter, settings.learning_rate_init
-        schedule = None
         if settings.learning_rate == "cosine" and not plan.stream:
             schedule = WarmupCosine(rate, max_iter, len(batches))
         monitor = _monitor(plan, network, schedule, ready=batches.ready)
         monitor.is_interrupted = is_interrupted
 
         def _training(interruption=None):
-            training = Training(
-                monitor.best_params,
-                [monitor],
-                next_params=network.params,
-                optimizer=optimizer.state(),
-                generators={p: rng.bit_generator.state for p, rng in rngs.items()},
-                interruption=interruption,
-            )
-            return _calibrated(plan, training)
+            draws = {p: rng.bit_generator.state for p, rng in rngs.items()}
+            state = {"generators": draws}
+            if plan.stream or settings.warm_start:
+                state["params"] = network.params  # the last weights
+                state["optimizer"] = optimizer.state()
+                state["solver"] = settings.solver
+            trained = monitor.best_params, [monitor], state, interruption
+            return _calibrated(plan, *trained)
 
         def _fitted():
             return fitted_attributes([plan], [_training()])
@@ -262,8 +250,7 @@ def _train_lbfgs(plan, task):
 
     try:
         for j in range(k):
-            network = plan.network(start[shape.member(j)], lone)
-            network.alpha = settings.alpha
+            network = plan.network(start[shape.member(j)], settings.alpha, shape=lone)
             weight = data.weight[j if len(data.weight) > 1 else 0][np.newaxis]
             member_data, size = data._replace(weight=weight), plan.batch_size
             batches = Minibatches(member_data, plan.inputs, size, None, whole=True)
@@ -282,10 +269,10 @@ def _train_lbfgs(plan, task):
             raise
         monitors[-1].stop_reason, interruption = "interrupted", error
         monitors[-1].say_why_it_stopped()
-    return _joined(plan, monitors)._replace(interruption=interruption)
+    return _joined(plan, monitors, interruption)
 
 
-def _joined(plan, monitors):
+def _joined(plan, monitors, interruption=None):
     """Join the members into one network. Untrained members are copies of the first."""
     params = np.empty(plan.shape.n_params, monitors[0].params.dtype)
     for j in range(plan.variant.n_estimators):
@@ -293,7 +280,7 @@ def _joined(plan, monitors):
         params[plan.shape.member(j)] = source.best_params
     if plan.fold is not None:  # copies of the first member trained on the other folds
         plan = replace(plan, fold=np.where(plan.fold < len(monitors), plan.fold, -1))
-    return _calibrated(plan, Training(params, monitors))
+    return _calibrated(plan, params, monitors, {}, interruption)
 
 
 def _monitor(plan, network, schedule=None, member=None, ready=None):
@@ -324,17 +311,15 @@ def _monitor(plan, network, schedule=None, member=None, ready=None):
     )
 
 
-def _calibrated(plan, training):
-    """Fit the temperatures to the out-of-fold logits of the best epoch."""
+def _calibrated(plan, params, monitors, state, interruption):
+    """The result, with temperatures fitted to the out-of-fold logits of ``params``."""
+    training = Training(params, monitors, state, interruption)
     if plan.fold is None:
         return training
-    out_of_fold = plan.out_of_fold_loss(plan.network(training.params))
+    out_of_fold = plan.out_of_fold_loss(plan.network(params))
     loss = out_of_fold()
-    return training._replace(
-        temperature=out_of_fold.temperature,
-        out_of_fold_loss=loss,
-        label_proba=out_of_fold.label_proba(),
-    )
+    label_proba = out_of_fold.label_proba()
+    return Training(*training[:4], out_of_fold.temperature, loss, label_proba)
 
 
 def _blended(plans, trainings):
@@ -388,11 +373,6 @@ def fitted_attributes(plans, trainings):
     plan, training = plans[0], trainings[0]
     settings, inputs = plan.settings, plan.inputs
     weights, factor = _blended(plans, trainings)
-    state = {**plan.state, "generators": training.generators}
-    if plan.stream or settings.warm_start:
-        state["params"] = training.next_params  # the last weights
-        state["optimizer"] = training.optimizer
-        state["solver"] = settings.solver  # what the optimizer's state belongs to
     attributes = progress(plan, training.monitors)
     if training.out_of_fold_loss is not None and settings.solver == "lbfgs":
         attributes["best_validation_loss_"] = training.out_of_fold_loss
@@ -423,7 +403,7 @@ def fitted_attributes(plans, trainings):
         "split_columns_": inputs.numeric[inputs.split],
         "oof_proba_": None,
         "_blend": Blend(models, plan.levels),
-        "_state": state,
+        "_state": plan.state | training.state,
     }
 
 

@@ -106,10 +106,10 @@ class Plan:
         weight = member_weights(self.data.weight, self.fold, k)
         return self.data._replace(weight=weight)
 
-    def network(self, params, shape=None):
+    def network(self, params, *options, shape=None):
         """A network on ``params``."""
-        activation = ACTIVATIONS[self.settings.activation]
-        return TwoLayerNetwork(shape or self.shape, params, activation, self.loss)
+        fixed = ACTIVATIONS[self.settings.activation], self.loss
+        return TwoLayerNetwork(shape or self.shape, params, *fixed, *options)
 
     def out_of_fold_loss(self, network, ready=None):
         """Out-of-fold loss of the rows, from the members that do not train on them."""
