@@ -86,9 +86,7 @@ class Rows(NamedTuple):
     group: np.ndarray | None = None  # (n_samples,) as codes
 
 
-def check_rows(
-    estimator, X, y, sample_weight, *, groups=None, classes=None, reset=True
-):
+def check_rows(estimator, X, y, sample_weight, groups, classes, reset):
     """Check X, y, weights and groups together and encode the labels.
 
     Parameters

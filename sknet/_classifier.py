@@ -318,15 +318,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         ConvergenceWarning
             If the loss was not finite, or not lower than that of the class frequencies.
         """
-        previous = self._previous() if self.warm_start else None
-        return self._fit(
-            "fit",
-            previous,
-            (X, y, sample_weight),
-            groups=groups,
-            classes=None if previous is None else self.classes_,
-            validation=(X_val, y_val, sample_weight_val),
-        )
+        data, validation = (X, y, sample_weight), (X_val, y_val, sample_weight_val)
+        return self._fit("fit", data, groups=groups, validation=validation)
 
     @available_if(_trains_in_batches)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -366,37 +359,30 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 "fit, or pass groups=None."
             )
         self._validate_params()  # _fit_context skips this check after the first call
-        previous = self._previous()
-        known = None if previous is None else self.classes_
-        classes = _checks.classes_of_stream(classes, known)
-        return self._fit(
-            "partial_fit", previous, (X, y, sample_weight), classes=classes
-        )
+        return self._fit("partial_fit", (X, y, sample_weight), classes=classes)
 
-    def _fit(self, name, previous, data, *, groups=None, classes, validation=None):
+    def _fit(self, name, data, *, groups=None, classes=None, validation=(None,) * 3):
         """Check the input, train and assign the fitted attributes.
 
         If anything fails, the attributes are restored, and a fitted model stays usable.
         """
-        before = dict(vars(self))
+        before, stream = dict(vars(self)), name == "partial_fit"
+        previous = self._previous() if stream or self.warm_start else {}
+        known = previous.get("classes_")
+        classes = _checks.classes_of_stream(classes, known) if stream else known
         try:
-            rows = _checks.check_rows(
-                self, *data, groups=groups, classes=classes, reset=previous is None
-            )
-            if validation is not None:
-                validation = _checks.check_validation_set(self, rows, *validation)
+            rows = _checks.check_rows(self, *data, groups, classes, not previous)
+            validation = _checks.check_validation_set(self, rows, *validation)
             self.classes_ = rows.classes
             task = partial(Task.of_fit, self, name, *data)
-            stream = name == "partial_fit"
-            attributes, interruption = fit(
-                self, rows, validation, previous, task, stream
-            )
+            fitted = fit(self, rows, validation, previous, task, stream)
         except BaseException:
             # scikit-learn needs the callback attributes to end the callbacks
             callbacks = {n: v for n, v in vars(self).items() if "callback" in n}
             vars(self).clear()
             vars(self).update(before, **callbacks)
             raise
+        attributes, interruption = fitted
         vars(self).update(attributes)
         if interruption is not None:
             raise interruption
@@ -542,18 +528,12 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         advice = "Load it with the version that saved it, or fit it again."
         writer = f"sknet {version}" if version else "an unknown version of sknet"
         saved = f"This {type(self).__name__} was saved by {writer}"
+        saved += f" in layout {layout} and is loaded by sknet {sknet.__version__}"
         if layout != LAYOUT and "classes_" in state:
-            raise ValueError(
-                f"{saved} in layout {layout}, but sknet {sknet.__version__} reads "
-                f"layout {LAYOUT}. {advice}"
-            )
+            raise ValueError(f"{saved}, which reads layout {LAYOUT}. {advice}")
         if version != sknet.__version__:
-            warnings.warn(
-                f"{saved} and is loaded by sknet {sknet.__version__}, whose "
-                f"predictions may differ. {advice}",
-                SknetVersionWarning,
-                stacklevel=2,
-            )
+            message = f"{saved}, whose predictions may differ. {advice}"
+            warnings.warn(message, SknetVersionWarning, stacklevel=2)
         if "_blend" in state:
             state["_blend"] = Blend.restored(state["_blend"], len(state["classes_"]))
             state["_table"] = Table(**state["_table"])
@@ -570,9 +550,9 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         super()._validate_params()
 
     def _previous(self):
-        """Fitted attributes to continue from, or None before the first fit."""
+        """Fitted attributes to continue from, empty before the first fit."""
         if not self.__sklearn_is_fitted__():
-            return None
+            return {}
         sizes = {n: vars(self)[f"{n}_"] for n in ("n_estimators", "hidden_layer_size")}
         for name, value in {**self._state["structure"], **sizes}.items():
             if getattr(self, name) not in ("auto", value):

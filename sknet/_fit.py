@@ -65,8 +65,8 @@ def fit(settings, rows, validation, previous, begin_task, stream):
     rows : Rows
     validation : Rows or None
         A given validation set.
-    previous : dict or None
-        Fitted attributes of the fit to continue.
+    previous : dict
+        Fitted attributes of the fit to continue, empty if there is none.
     begin_task : callable
         Starts the task that callbacks see, given its number of subtasks.
     stream : bool

@@ -186,7 +186,6 @@ def prepare(settings, rows, validation, previous, stream):
 
     Returns the plans of all variants, the first of which is "plain".
     """
-    previous = previous or {}
     state = previous.get("_state", {})
     seed = state["seed"] if state else _seed(settings.random_state)
     before = state if stream else {}  # the earlier batches
