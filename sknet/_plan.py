@@ -121,10 +121,10 @@ class Plan:
         """Maximum number of epochs, which is lower for many rows."""
         if self.stream:
             return 1
-        if self.settings.max_iter == "auto":
-            n = max(1.0, len(self.data.rows) / ROWS_OF_MOST_EPOCHS)
-            return max(FEWEST_EPOCHS, round(MOST_EPOCHS / n**EPOCH_POWER))
-        return int(self.settings.max_iter)
+        if self.settings.max_iter != "auto":
+            return int(self.settings.max_iter)
+        n = max(1.0, len(self.data.rows) / ROWS_OF_MOST_EPOCHS)
+        return max(FEWEST_EPOCHS, round(MOST_EPOCHS / n**EPOCH_POWER))
 
     @property
     def batch_size(self):
@@ -141,9 +141,8 @@ class Plan:
         dtype = self.inputs.dtype
         if self.before:
             last = self.before.get("params")
-            if last is None:
-                last = self.previous["_blend"].models[0].network.params
-            return last.astype(dtype)
+            kept = self.previous["_blend"].models[0].network.params
+            return (kept if last is None else last).astype(dtype)
         params = np.empty(self.shape.n_params, dtype)
         network = self.network(params)
         network.start(self.generator("init"), self._class_log_prior())
@@ -161,10 +160,8 @@ class Plan:
         least half a row or a thousandth, whichever is smaller, so that no logit is
         extreme.
         """
-        _, _, y, weights = self.member_data
-        counts = np.array(
-            [np.bincount(y, w, minlength=self.loss.n_classes) for w in weights]
-        )
+        (_, _, y, weights), n_classes = self.member_data, self.loss.n_classes
+        counts = np.array([np.bincount(y, w, minlength=n_classes) for w in weights])
         least = np.minimum(0.5, 1e-3 * counts.sum(axis=1, keepdims=True))
         counts = np.maximum(counts, np.where(counts > 0, least, 0.5))
         return np.log(counts / counts.sum(axis=1, keepdims=True))
@@ -174,9 +171,7 @@ class Plan:
         """Log-loss of the class frequencies on the rows whose loss is monitored."""
         data, n_classes = self.data, self.loss.n_classes
         frequency = np.bincount(data.y, data.weight[0], minlength=n_classes)
-        watched = data
-        if self.stops_early and self.held_out is not None:
-            watched = self.held_out
+        watched = (self.stops_early and self.held_out) or data
         labels = np.bincount(watched.y, watched.weight[0], minlength=n_classes)
         return float(-xlogy(labels / labels.sum(), frequency / frequency.sum()).sum())
 
@@ -256,12 +251,8 @@ def _blends(settings, n, fold, inputs):
     wanted = settings.blend
     if wanted == "auto":
         wanted = settings.dropout == settings.n_knots == "auto" and n >= ROWS_TO_BLEND
-    possible = (
-        fold is not None
-        and inputs.centred
-        and settings.solver != "lbfgs"
-        and not settings.warm_start
-    )
+    in_batches = settings.solver != "lbfgs" and not settings.warm_start
+    possible = fold is not None and inputs.centred and in_batches
     if settings.blend is True and not possible:
         warn(
             "blend=True needs folds, dense X, standardize=True, a solver other than "
@@ -458,9 +449,8 @@ def _dataset(rows, distinct, mean_weight):
 
 def _given_validation(validation, factor):
     """The rows of the validation set, weighted in the same way as the training rows."""
-    X, y, weight = validation[:3]
+    X, y, weight, *_ = validation
     weight = weight * factor[y]
     if not weight.any():
         raise ValueError("class_weight gives every row of y_val the weight zero.")
-    weight = weight[np.newaxis] / weight.max()
-    return Dataset(X, np.arange(X.shape[0]), y, weight)
+    return Dataset(X, np.arange(X.shape[0]), y, weight[np.newaxis] / weight.max())
