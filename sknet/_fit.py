@@ -378,18 +378,13 @@ def fitted_attributes(plans, trainings):
         attributes["best_validation_loss_"] = training.out_of_fold_loss
     dtype = working_dtype(plan.data.X.dtype)  # of the inputs too, which variants share
     all_inputs = {id(plan.inputs): plan.inputs.with_dtype(dtype) for plan in plans}
-    models = [
-        Model(
-            all_inputs[id(plan.inputs)],
-            plan.network(training.params.astype(dtype)),
-            settings.activation,
-            training.temperature * factor,
-            training.temperature,
-            float(weight),
-        )
-        for plan, training, weight in zip(plans, trainings, weights, strict=True)
-        if weight or plan is plans[0]
-    ]
+    models = []
+    for each, own, weight in zip(plans, trainings, weights, strict=True):
+        if weight or each is plan:
+            network = each.network(own.params.astype(dtype))
+            parts = all_inputs[id(each.inputs)], network, settings.activation
+            temperatures = own.temperature * factor, own.temperature
+            models.append(Model(*parts, *temperatures, float(weight)))
     return {
         **attributes,
         "n_estimators_": plan.variant.n_estimators,
