@@ -15,14 +15,6 @@ from sknet._classifier import TwoLayerClassifier
 from sknet._data.inputs import HALF_GAP, LIMIT, RAW_LIMIT, SQUASH, working_dtype
 from sknet._network.losses import SigmoidCrossEntropy
 
-# the setting's values and ONNX's names; None needs no operator
-ACTIVATION_OPERATORS = {
-    "relu": "Relu",
-    "tanh": "Tanh",
-    "logistic": "Sigmoid",
-    "identity": "Identity",
-}
-
 
 def register(estimator=TwoLayerClassifier):
     """Teach skl2onnx to convert `TwoLayerClassifier`, alone or inside other estimators.
@@ -272,7 +264,8 @@ def _raw_prediction(node, inputs, network, activation):
     # a batch of k products: onnxruntime 1.20 fails to transpose doubles before one
     W1 = np.ascontiguousarray(W1.reshape(d, k, h).transpose(1, 0, 2))
     hidden = node("Add", node("MatMul", inputs, W1), b1.reshape(k, 1, h))
-    hidden = node(ACTIVATION_OPERATORS[activation], hidden)
+    operator = "Sigmoid" if activation == "logistic" else activation.capitalize()
+    hidden = node(operator, hidden)
     return node("Add", node("MatMul", hidden, W2), b2)
 
 
@@ -281,9 +274,7 @@ def _scores(node, X, models, raw_scores):
     binary = isinstance(models[0].network.loss, SigmoidCrossEntropy)
     as_number = models[0].network.params.dtype.type
     members = []
-    for model in models:
-        if model.weight == 0:
-            continue
+    for model in (model for model in models if model.weight):
         inputs = _inputs(node, X, model.inputs)
         raw = _raw_prediction(node, inputs, model.network, model.activation)
         raw = node("Mul", raw, as_number(1 / model.temperature))
