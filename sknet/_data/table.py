@@ -84,24 +84,21 @@ class Table:
 
     def transform(self, X):
         """The array (n_samples, n_features) of numbers and codes."""
-        columns, _ = _columns(X)
-        small = all(
-            j in self.levels or column.dtype in SMALL
-            for j, column in enumerate(columns)
-        )
+        columns = dict(enumerate(_columns(X)[0]))
+        small = all(columns[j].dtype in SMALL for j in columns.keys() - self.levels)
         dtype = np.float32 if small else np.float64
         out = np.full((len(X), len(columns)), np.nan, dtype)
-        for j, column in enumerate(columns):
+        for j, column in columns.items():
             if j in self.empty:
                 continue
             had_categories = j in self.levels and j not in self.from_numbers
             if _is_category(column) != had_categories:
                 if _missing(column).all():
                     continue
-                was = "held numbers"
-                if j in self.levels:
-                    kind = "another dtype" if had_categories else "numbers"
-                    was = f"was a category of {kind}"
+                kind = "another dtype" if had_categories else "numbers"
+                was = (
+                    f"was a category of {kind}" if j in self.levels else "held numbers"
+                )
                 raise ValueError(
                     f"{_described(column, self.name(j))} {was} in fit. Give it the "
                     "same dtype as in fit."
