@@ -188,9 +188,8 @@ class Inputs:
             self._choose_indicators(X, rows, weight)
         if len(self.share):
             share = self._indicator_share(X, rows, weight)
-            self.share = self.share + (share - self.share) * total / (
-                total + self._weight
-            )
+            change = (share - self.share) * total / (total + self._weight)
+            self.share = self.share + change
         self._weight += total
         if self.standardize and len(self.numeric):
             self._learn_scale(X, rows, weight, first)
@@ -330,30 +329,27 @@ class Inputs:
             self.split = columns
         if (self.n_knots < 2 and not self.ranks) or not self.centred:
             return
-        some = rows[:ROWS_FOR_QUANTILES]
-        z = X[some][:, self.numeric[columns]].astype(np.float64)
-        z = (z - self.mean[columns]) / self.scale[columns]
-        ramps = []
+        rows, weight = rows[:ROWS_FOR_QUANTILES], weight[:ROWS_FOR_QUANTILES]
+        z = X[rows][:, self.numeric].astype(np.float64)
+        z = (z - self.mean) / self.scale
         if self.n_knots > 1:
-            levels = np.linspace(0, 1, self.n_knots)
-            knots = weighted_quantiles(z, weight[: len(some)], levels)
+            levels, ramps = np.linspace(0, 1, self.n_knots), []
+            knots = weighted_quantiles(z[:, columns], weight, levels)
             for j, own in zip(columns, knots.T, strict=True):
                 own = np.unique(own)
                 ramps += [(j, a, b - a) for a, b in itertools.pairwise(own)]
-            column, low, width = zip(*ramps, strict=True) if ramps else ((), (), ())
-            self.ramps = np.array(column, np.intp), np.array(low), np.array(width)
-            self.ramp_mean, total = np.zeros(len(column)), np.zeros(len(column))
+            column, low, width = np.array(ramps).reshape(-1, 3).T.copy()
+            self.ramps = column.astype(np.intp), low, width
+            self.ramp_mean, total = np.zeros(len(ramps)), np.zeros(len(ramps))
             for start in range(0, len(z), ROWS_FOR_FENCE):  # few rows at a time
                 part = slice(start, start + ROWS_FOR_FENCE)
-                whole = np.zeros((len(z[part]), len(self.numeric)))
-                whole[:, columns] = np.nan_to_num(z[part], nan=0.0)
-                bumps = np.empty((len(whole), len(column)))
-                self._curve(whole, bumps)
-                total += weight[: len(z)][part] @ bumps
-            self.ramp_mean = total / weight[: len(z)].sum()
+                bumps = np.empty((len(z[part]), len(ramps)))
+                self._curve(np.nan_to_num(z[part], nan=0.0), bumps)
+                total += weight[part] @ bumps
+            self.ramp_mean = total / weight.sum()
         if self.ranks:
             levels = (np.arange(N_RANKS) + 0.5) / N_RANKS
-            quantiles = weighted_quantiles(z, weight[: len(some)], levels)
+            quantiles = weighted_quantiles(z[:, columns], weight, levels)
             for j, own in zip(columns, quantiles.T, strict=True):
                 values, first, counts = np.unique(
                     own, return_index=True, return_counts=True
