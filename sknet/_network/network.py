@@ -63,15 +63,11 @@ class Shape(NamedTuple):
         matrix.
         """
         d, h, o, k = self
-        W1, b1, b2 = k * h * o, k * h * (o + d), k * h * (o + d + 1)  # where they start
-        return (
-            flat[W1:b1].reshape(d, k * h),
-            flat[:W1].reshape(k, h, o),
-            flat[b1:b2],
-            flat[b2:].reshape(k, 1, o),
-        )
+        first, start = self.first_layer(flat), k * h * (o + d + 1)  # of b2
+        W2, b2 = flat[: k * h * o].reshape(k, h, o), flat[start:].reshape(k, 1, o)
+        return first[:-1], W2, first[-1], b2
 
-    def first_layer(self, flat: Array) -> Array:
+    def first_layer(self, flat: NDArray) -> NDArray:
         """W1 with b1 as its last row (d + 1, k * h), without a copy."""
         d, h, o, k = self
         return flat[k * h * o : k * h * (o + d + 1)].reshape(d + 1, k * h)
@@ -223,9 +219,8 @@ class TwoLayerNetwork:
         # (k, n, h) @ (k, h, o)
         multiply(work.member_hidden, work.W2, work.member_raw)
         np.add(work.raw, work.b2, out=work.raw)
-        loss = self.loss.loss_gradient(
-            work.raw, y, weight, work.d_raw, work.loss_buffers
-        )
+        out = work.d_raw, work.loss_buffers
+        loss = self.loss.loss_gradient(work.raw, y, weight, *out)
 
         multiply(work.member_hidden_back, work.member_d_raw, work.W2_grad)
         multiply(work.ones, work.member_d_raw, work.b2_grad)
