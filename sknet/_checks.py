@@ -118,7 +118,7 @@ def check_rows(estimator, X, y, sample_weight, groups, classes, reset):
     rows = Rows(X, _encode(y, classes, weight), weight, classes, n_levels, groups)
     if isinstance(estimator.class_weight, dict):
         _check_class_weight(estimator.class_weight, rows)
-    if not estimator.standardize:
+    if not (estimator.standardize or sp.issparse(X)):
         _warn_about_scales(X)
     return rows
 
@@ -151,18 +151,15 @@ def check_validation_set(estimator, rows, X_val, y_val, sample_weight_val):
 def check_X(estimator, X):
     """X (n_samples, n_features) for prediction, as an array or CSR."""
     # scikit-learn's checks take longer than the prediction of a single row
-    passes_all_checks = (
-        type(X) is np.ndarray
-        and X.dtype.char in PLAIN_DTYPES
-        and X.dtype.isnative
-        and X.ndim == 2
-        and X.shape[1] == estimator.n_features_in_
-        and X.size > 0
-        and not hasattr(estimator, "feature_names_in_")
-        and not estimator._table.levels
-        and _is_finite(X)
+    n_features, named = (
+        estimator.n_features_in_,
+        hasattr(estimator, "feature_names_in_"),
     )
-    return X if passes_all_checks else _to_array(estimator, _plain_X(estimator, X))
+    plain = type(X) is np.ndarray and X.dtype.char in PLAIN_DTYPES and X.dtype.isnative
+    plain = plain and X.ndim == 2 and X.shape[1] == n_features and X.size > 0
+    if plain and not named and not estimator._table.levels and _is_finite(X):
+        return X
+    return _to_array(estimator, _plain_X(estimator, X))
 
 
 def _is_finite(values):
@@ -205,17 +202,16 @@ def _with_column(error, X):
     values = np.array(X, dtype=object) if isinstance(X, list) else X
     if getattr(values, "ndim", 0) != 2 or values.dtype.kind not in "OSU":
         return error
-    for row in values:
-        for j, value in enumerate(row):
-            try:
-                float(value)
-            except (ValueError, TypeError):
-                kind, first_line = type(error), str(error).partition("\n")[0][:110]
-                return kind(
-                    f"{first_line}: column {j} of X holds {str(value)[:60]!r} of type "
-                    f"{type(value).__name__}. Strings are categories in a data frame, "
-                    "not in an array."
-                )
+    for (_, j), value in np.ndenumerate(values):
+        try:
+            float(value)
+        except (ValueError, TypeError):
+            first_line = str(error).partition("\n")[0][:110]
+            return type(error)(
+                f"{first_line}: column {j} of X holds {str(value)[:60]!r} of type "
+                f"{type(value).__name__}. Strings are categories in a data frame, not "
+                "in an array."
+            )
     return error
 
 
@@ -404,8 +400,6 @@ def _check_class_weight(class_weight, rows):
 
 def _warn_about_scales(X):
     """Name the columns that are far larger than the others, if X is used as it is."""
-    if sp.issparse(X):
-        return
     some = X[:: 1 + len(X) // ROWS_TO_COMPARE].astype(np.float64)
     sizes = np.fmax.reduce(np.abs(some))
     typical = np.median(sizes[sizes > 0]) if sizes.any() else 0.0
