@@ -134,15 +134,13 @@ class Inputs:
         gaps = [f"{numeric[j]} missing" for j in self.gaps]
         for j in self.split:
             numeric[j] = f"{numeric[j]} (upper)"
-        indicators = [""] * (len(self.share) - len(gaps))
+        indicators = []
         for j, places in self.level_inputs.items():
-            for level, place in zip(
-                [*levels[j], "missing", "(rare)"], places, strict=True
-            ):
-                if place >= 0:
-                    shared = (places == place).sum() > 1
-                    name = f"{columns[j]}={'(rare)' if shared else level}"
-                    indicators[place - len(gaps)] = name
+            of_place = [*levels[j], "missing", "(rare)"]
+            for place in np.unique(places[places >= 0]):
+                own = np.flatnonzero(places == place)
+                level = of_place[own[0]] if len(own) == 1 else "(rare)"
+                indicators.append(f"{columns[j]}={level}")
         return [*numeric, *lower, *ramps, *scores, *gaps, *indicators]
 
     def state(self):
