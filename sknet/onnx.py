@@ -67,26 +67,18 @@ def register(estimator=TwoLayerClassifier):
     _check_class(estimator)
     try:
         from skl2onnx import update_registered_converter
-        from skl2onnx.common.shape_calculator import (
-            calculate_linear_classifier_output_shapes,
-        )
+        from skl2onnx.common import shape_calculator
     except ImportError as error:
         raise ImportError(
             "sknet.onnx.register needs skl2onnx. Install it with `pip install skl2onnx "
             "onnxruntime`."
         ) from error
+    options = {"zipmap": [True, False, "columns"], "output_class_labels": [False, True]}
+    options |= {"nocl": [True, False], "raw_scores": [True, False]}
+    name = "SknetTwoLayerClassifier"
+    shapes = shape_calculator.calculate_linear_classifier_output_shapes
     update_registered_converter(
-        estimator,
-        "SknetTwoLayerClassifier",
-        calculate_linear_classifier_output_shapes,
-        _convert,
-        parser=_parse,
-        options={
-            "zipmap": [True, False, "columns"],
-            "nocl": [True, False],
-            "output_class_labels": [False, True],
-            "raw_scores": [True, False],
-        },
+        estimator, name, shapes, _convert, parser=_parse, options=options
     )
 
 
