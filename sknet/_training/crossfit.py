@@ -89,23 +89,17 @@ class OutOfFoldLoss:
         self.data = data.take(judged)
         self.positions, self.ready = judged, ready
         self.rows_per_group = rows_per_group
-        self.member = np.concatenate(
-            [fold[fold >= 0], np.arange(k).repeat(len(shared))]
-        )
+        members = np.arange(k).repeat(len(shared))
+        self.member = np.concatenate([fold[fold >= 0], members])
         self.data.weight[:, len(judged) - k * len(shared) :] /= k
         self.temperature = 1.0
 
     def __call__(self):
         """The loss of the network in its current state."""
         _, _, y, (weight,) = self.data
-        self.temperature, loss = fit_temperature(
-            self.network.loss,
-            self.raw_prediction(),
-            y,
-            weight,
-            start=self.temperature,
-            rows_per_group=self.rows_per_group,
-        )
+        rows = self.raw_prediction(), y, weight
+        options = {"start": self.temperature, "rows_per_group": self.rows_per_group}
+        self.temperature, loss = fit_temperature(self.network.loss, *rows, **options)
         return loss
 
     def label_proba(self):
@@ -220,11 +214,10 @@ def factor_of_mean(loss, raws, weights, row_weight):
         means = (loss.mean_proba(raw / factor) for raw in raws)
         return _sharpness(sum(w * p for w, p in zip(weights, means, strict=True)))
 
-    alone = [
-        np.mean([_sharpness(loss.mean_proba(member[np.newaxis])) for member in raw])
-        for raw in raws
-    ]
-    of_members = float(np.dot(weights, alone))
+    def _sharpness_of_members(raw):
+        return np.mean([_sharpness(loss.mean_proba(each[np.newaxis])) for each in raw])
+
+    of_members = float(np.dot(weights, list(map(_sharpness_of_members, raws))))
     lost = of_members - _sharpness_of_mean(1.0)
     target = of_members + lost
     if lost <= SMALLEST_LOSS or not np.isfinite(target):
