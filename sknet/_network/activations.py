@@ -34,26 +34,14 @@ def glorot_variance(fan_in: int, fan_out: int) -> float:
     return 2.0 / (fan_in + fan_out)
 
 
-def _relu(Z: Array) -> None:
-    np.maximum(Z, 0, out=Z)
-
-
 def _relu_backward(hidden: Array, gradient: Array) -> None:
     gradient *= hidden > 0
-
-
-def _tanh(Z: Array) -> None:
-    np.tanh(Z, out=Z)
 
 
 def _tanh_backward(hidden: Array, gradient: Array) -> None:
     np.multiply(hidden, hidden, out=hidden)
     np.subtract(1, hidden, out=hidden)
     gradient *= hidden
-
-
-def _logistic(Z: Array) -> None:
-    expit(Z, out=Z)
 
 
 def _logistic_backward(hidden: Array, gradient: Array) -> None:
@@ -66,8 +54,8 @@ def _identity(*arrays: Array) -> None:
     return None
 
 
-RELU = Activation(_relu, _relu_backward, he_variance)
-TANH = Activation(_tanh, _tanh_backward, glorot_variance)
-LOGISTIC = Activation(_logistic, _logistic_backward, glorot_variance)
+RELU = Activation(lambda Z: np.maximum(Z, 0, out=Z), _relu_backward, he_variance)
+TANH = Activation(lambda Z: np.tanh(Z, out=Z), _tanh_backward, glorot_variance)
+LOGISTIC = Activation(lambda Z: expit(Z, out=Z), _logistic_backward, glorot_variance)
 IDENTITY = Activation(_identity, _identity, glorot_variance)
 ACTIVATIONS = {"relu": RELU, "tanh": TANH, "logistic": LOGISTIC, "identity": IDENTITY}
