@@ -21,8 +21,7 @@ def group_by_hash(hashes):
 def _group_labels(y, group):
     """The rarest class (n_groups,) among the rows of each group."""
     order = np.argsort(np.bincount(y), kind="stable")
-    rarity = np.empty(len(order), np.intp)
-    rarity[order] = np.arange(len(order))
+    rarity = np.argsort(order)
     rarest = np.full(group.max() + 1, len(order))
     np.minimum.at(rarest, group, rarity[y])
     return order[rarest]
