@@ -286,16 +286,14 @@ def _joined(plan, monitors, interruption=None):
 def _monitor(plan, network, schedule=None, member=None, ready=None):
     """The monitor of a network: all members of the plan, or one of them."""
     settings, fold, data, held_out = plan.settings, plan.fold, plan.data, plan.held_out
-    validate, decides = None, plan.stops_early
+    validate, decides, watched = None, plan.stops_early, held_out
     if fold is not None and member is None:
         validate = plan.out_of_fold_loss(network, ready)
     elif fold is not None:
         # a member that chose its iteration by its own fold would have seen that fold
-        own, decides = data.take(fold == member), False
-        if len(own.rows):
-            validate = partial(validation_loss, network, plan.inputs, own)
-    elif held_out is not None:
-        validate = partial(validation_loss, network, plan.inputs, held_out)
+        watched, decides = data.take(fold == member), False
+    if watched is not None and len(watched.rows):
+        validate = partial(validation_loss, network, plan.inputs, watched)
     ends_itself = schedule is not None or member is not None
     decides = decides and validate is not None
     return Monitor(
