@@ -83,10 +83,8 @@ class Task:
             self._subtask.end(progress, fitted)  # it was started but not finished
         self._ended = True
         vars(self.estimator).update(progress())
-        return self._call(
-            self.context.call_on_fit_task_end,
-            reconstruction_attributes=lambda: deepcopy(fitted()),
-        )
+        hook = self.context.call_on_fit_task_end
+        return self._call(hook, reconstruction_attributes=lambda: deepcopy(fitted()))
 
     def _call(self, hook, **values):
         """Call a hook of all callbacks."""

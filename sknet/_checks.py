@@ -353,14 +353,12 @@ def classes_of_stream(classes, known):
     ValueError
         If `classes` is missing at the first call or differs later.
     """
-    if classes is None:
-        if known is None:
-            raise ValueError(
-                "classes must be passed on the first call to partial_fit. Pass all "
-                "labels that can occur."
-            )
-        return known
-    classes = np.unique(check_labels(classes, "classes"))
+    if classes is None and known is None:
+        raise ValueError(
+            "classes must be passed on the first call to partial_fit. Pass all labels "
+            "that can occur."
+        )
+    classes = known if classes is None else np.unique(check_labels(classes, "classes"))
     if known is not None and not np.array_equal(classes, known):
         raise ValueError(
             f"classes={str(classes.tolist())[:100]} is not the same as on the first "
