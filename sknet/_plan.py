@@ -18,8 +18,7 @@ from sknet._checks import warn
 from sknet._data.folds import deal_folds, group_by_hash, hold_out
 from sknet._data.inputs import Inputs
 from sknet._data.levels import MANY_LEVELS, N_FOLDS, LevelStatistics
-from sknet._data.minibatches import Dataset
-from sknet._data.weighted import distinct_rows
+from sknet._data.weighted import Dataset, distinct_rows
 from sknet._network.activations import ACTIVATIONS
 from sknet._network.losses import Loss, loss_for
 from sknet._network.network import Shape, TwoLayerNetwork
@@ -160,7 +159,7 @@ class Plan:
         least half a row or a thousandth, whichever is smaller, so that no logit is
         extreme.
         """
-        (_, _, y, weights), n_classes = self.member_data, self.loss.n_classes
+        (_, _, y, weights, _), n_classes = self.member_data, self.loss.n_classes
         counts = np.array([np.bincount(y, w, minlength=n_classes) for w in weights])
         least = np.minimum(0.5, 1e-3 * counts.sum(axis=1, keepdims=True))
         counts = np.maximum(counts, np.where(counts > 0, least, 0.5))
@@ -195,7 +194,7 @@ def prepare(settings, rows, validation, previous, stream):
         stops_early = variant.n_estimators > 1 or validation is not None
     stops_early = stops_early and not stream
     if stops_early and validation is None:
-        weight = distinct.weight / factor[rows.y[distinct.rows]]
+        weight = distinct.weight / factor[distinct.y]
         sample = rows, distinct, weight
         left_out, split = _leave_out(settings, variant, *sample, state, seed)
         if split and variant.n_estimators > 1:
@@ -216,9 +215,9 @@ def prepare(settings, rows, validation, previous, stream):
     n_rows = len(distinct.rows) + before.get("n_rows", 0)
     mean_weight, share = before.get("mean_weight", 0.0), len(distinct.rows) / n_rows
     mean_weight += share * (float(distinct.weight.mean()) - mean_weight)
-    data = _dataset(rows, distinct, mean_weight)
+    data = _scaled(distinct, rows.X, mean_weight)
     if held_out is not None:
-        held_out = _dataset(rows, held_out, mean_weight)
+        held_out = _scaled(held_out, rows.X, mean_weight)
     elif validation is not None:
         held_out = _given_validation(validation, factor)
 
@@ -296,9 +295,9 @@ def _weigh(settings, rows, before):
     Rows whose weight becomes zero are dropped. The sums, which "balanced" class weights
     need, include earlier batches.
     """
-    X, y, sample_weight, classes = rows[:4]
-    distinct = distinct_rows(X, y, sample_weight, rows.group)
-    y = y[distinct.rows]
+    classes = rows.classes
+    distinct = distinct_rows(rows.X, rows.y, rows.sample_weight, rows.group)
+    y = distinct.y
     counts = np.bincount(y, distinct.weight, minlength=len(classes))
     counts = counts + before.get("class_counts", 0)
     factor = np.ones(len(classes))
@@ -344,7 +343,7 @@ def _variant(settings, previous, n, d):
 
 def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
     """Folds or held-out rows (n,), and an identifier of this split (0 without one)."""
-    y, rng, k = rows.y[distinct.rows], generator(seed, "split"), variant.n_estimators
+    y, rng, k = distinct.y, generator(seed, "split"), variant.n_estimators
     asked, heavy = settings.early_stopping is True, None
     group = _groups(rows, distinct)
     if rows.group is None:
@@ -414,8 +413,8 @@ def _level_statistics(rows, distinct, previous, stream, seed):
     elif many and not previous and not stream:
         sizes = list(many), list(many.values())
         levels = LevelStatistics(*sizes, len(rows.classes))
-        y, rng = rows.y[distinct.rows], generator(seed, "levels")
-        fold = deal_folds(y, _groups(rows, distinct), N_FOLDS, rng)
+        group, rng = _groups(rows, distinct), generator(seed, "levels")
+        fold = deal_folds(distinct.y, group, N_FOLDS, rng)
         fold[fold < 0] = N_FOLDS  # all of them in a fold of their own
         X = levels.fit_transform(rows.X, rows.y, distinct.rows, distinct.weight, fold)
     else:
@@ -441,10 +440,10 @@ def _inputs(settings, previous, rows):
     return previous["_blend"].models[0].inputs.with_dtype(dtype)
 
 
-def _dataset(rows, distinct, mean_weight):
-    """The distinct rows, their weights divided by the mean weight."""
-    weight = distinct.weight[np.newaxis] / mean_weight
-    return Dataset(rows.X, distinct.rows, rows.y[distinct.rows], weight)
+def _scaled(data, X, mean_weight):
+    """The rows, now of ``X``, with their weights (1, n) divided by the mean weight."""
+    weight = data.weight[np.newaxis] / mean_weight
+    return data._replace(X=X, weight=weight, hashes=None)
 
 
 def _given_validation(validation, factor):

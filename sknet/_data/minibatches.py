@@ -5,27 +5,12 @@ shuffled.
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
 READY_BYTES = 1 << 25  # inputs of this size, or X's, are computed once a fit
 PART_ELEMENTS = 1 << 15  # of rows being gathered: their copies stay in the cache
-
-
-class Dataset(NamedTuple):
-    """Rows of X, selected by an index."""
-
-    X: NDArray | sp.csr_array
-    rows: NDArray[np.intp]  # (n,) rows of X, in the order of their hashes
-    y: NDArray[np.intp]  # (n,) class indices
-    weight: NDArray[np.floating]  # (1 or k, n), with mean 1 over the rows
-
-    def take(self, part):
-        """Rows selected by a mask or by positions."""
-        return Dataset(self.X, self.rows[part], self.y[part], self.weight[:, part])
 
 
 class Minibatches:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 BLOCK_ELEMENTS = 1 << 18  # of X converted to float64 at a time: 2 MB
 
@@ -19,16 +20,20 @@ _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
-class DistinctRows(NamedTuple):
-    """Indices into X and y, with the weight and the hash of each x."""
+class Dataset(NamedTuple):
+    """Rows of X, selected by an index."""
 
-    rows: np.ndarray
-    weight: np.ndarray
-    hashes: np.ndarray
+    X: NDArray | sp.csr_array
+    rows: NDArray[np.intp]  # (n,) rows of X, in the order of their hashes
+    y: NDArray[np.intp]  # (n,) class indices
+    weight: NDArray[np.floating]  # (n,), or (1 or k, n) with mean 1 over the rows
+    hashes: NDArray[np.uint64] | None = None  # (n,) of each x, while rows are split
 
     def take(self, part):
-        """Some of the rows, by a mask or by positions."""
-        return DistinctRows(self.rows[part], self.weight[part], self.hashes[part])
+        """Rows selected by a mask or by positions."""
+        hashes = None if self.hashes is None else self.hashes[part]
+        weight = self.weight[..., part]
+        return Dataset(self.X, self.rows[part], self.y[part], weight, hashes)
 
 
 def float_blocks(X, rows, copy=True) -> Iterator:
@@ -122,9 +127,9 @@ def distinct_rows(X, y, sample_weight, group=None):
     repeats = repeats[_equal_rows(X, rows[repeats], rows[repeats - 1])]
     if group is not None:
         repeats = repeats[group[rows[repeats]] == group[rows[repeats - 1]]]
-    weight = sample_weight[rows]
     first = np.delete(np.arange(len(rows)), repeats)
-    return DistinctRows(rows[first], np.add.reduceat(weight, first), hashes[first])
+    weight = np.add.reduceat(sample_weight[rows], first)
+    return Dataset(X, rows[first], y[rows[first]], weight, hashes[first])
 
 
 def _equal_rows(X, left, right):

@@ -49,7 +49,7 @@ def member_weights(weight, fold, n_members):
 
 def validation_loss(network, inputs, data):
     """Weighted mean log-loss of the members' averaged probabilities on some rows."""
-    X, rows, y, (weight,) = data
+    X, rows, y, (weight,), _ = data
     total = 0.0
     for part, raw in raw_blocks(network, inputs, X, rows):
         log_proba = network.loss.log_mean_proba(raw)
@@ -96,7 +96,7 @@ class OutOfFoldLoss:
 
     def __call__(self):
         """The loss of the network in its current state."""
-        _, _, y, (weight,) = self.data
+        _, _, y, (weight,), _ = self.data
         rows = self.raw_prediction(), y, weight
         options = {"start": self.temperature, "rows_per_group": self.rows_per_group}
         self.temperature, loss = fit_temperature(self.network.loss, *rows, **options)

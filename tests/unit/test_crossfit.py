@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 from sklearn.metrics import log_loss
 
 from sknet._data.inputs import Inputs
-from sknet._data.minibatches import Dataset
+from sknet._data.weighted import Dataset
 from sknet._network.activations import RELU
 from sknet._network.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from sknet._network.network import Shape, TwoLayerNetwork

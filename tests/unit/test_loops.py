@@ -8,7 +8,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sknet._data.inputs import Inputs
-from sknet._data.minibatches import Dataset, Minibatches
+from sknet._data.minibatches import Minibatches
+from sknet._data.weighted import Dataset
 from sknet._network.activations import IDENTITY, RELU
 from sknet._network.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from sknet._network.network import Shape, TwoLayerNetwork

@@ -6,7 +6,8 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sknet._data.inputs import Inputs
-from sknet._data.minibatches import Dataset, Minibatches
+from sknet._data.minibatches import Minibatches
+from sknet._data.weighted import Dataset
 
 
 def plain(d, dtype=np.float64):
