@@ -88,8 +88,8 @@ def fit(settings, rows, validation, previous, begin_task, stream):
             plans = plans[: len(trainings)]
             attributes = fitted_attributes(plans, trainings)
             if settings.store_oof_proba and plans[0].fold is not None:
-                proba = _out_of_fold_proba(plans[0], attributes["_blend"], rows)
-                attributes["oof_proba_"] = proba
+                known = plans[0], attributes["_blend"], rows
+                attributes["oof_proba_"] = _out_of_fold_proba(*known)
     if trainings[-1].interruption is None:
         _warn_if_in_trouble(plans, trainings)
         if settings.store_oof_proba and plans[0].fold is None and not stream:
@@ -105,9 +105,8 @@ def fit(settings, rows, validation, previous, begin_task, stream):
 def _n_subtasks(plans):
     """Number of subtasks that callbacks see: variants, members of L-BFGS, or epochs."""
     plan, k = plans[0], plans[0].variant.n_estimators
-    if len(plans) > 1:
-        return len(plans)
-    return k if plan.settings.solver == "lbfgs" and k > 1 else plan.max_iter
+    n = k if plan.settings.solver == "lbfgs" else len(plans)
+    return n if n > 1 else plan.max_iter
 
 
 @cache
@@ -154,8 +153,8 @@ def _train(plans, task):
                 trainings[-1] = trainings[-1]._replace(interruption=error)
             if trainings[-1].interruption is not None:
                 break
-            attributes = fitted_attributes([plan], trainings[-1:])
-            variant_task.end(lambda: {}, lambda found=attributes: found)
+            fitted = partial(fitted_attributes, [plan], trainings[-1:])
+            variant_task.end(lambda: {}, fitted)
         return trainings
     interrupted, interruption = Event(), None
     with ThreadPoolExecutor(threads) as pool:
@@ -323,9 +322,9 @@ def _calibrated(plan, params, monitors, state, interruption):
 def _blended(plans, trainings):
     """Weights (n_variants,) of the variants, and a factor of their temperatures."""
     plan = plans[0]
-    if plan.fold is None:
-        return np.ones(1), 1.0
     weights = np.ones(1)
+    if plan.fold is None:
+        return weights, 1.0
     if len(plans) > 1:
         network = plan.network(trainings[0].params)
         row_weight = plan.out_of_fold_loss(network).data.weight[0]
@@ -383,8 +382,7 @@ def fitted_attributes(plans, trainings):
             parts = all_inputs[id(each.inputs)], network, settings.activation
             temperatures = own.temperature * factor, own.temperature
             models.append(Model(*parts, *temperatures, float(weight)))
-    return {
-        **attributes,
+    return attributes | {
         "n_estimators_": plan.variant.n_estimators,
         "hidden_layer_size_": plan.variant.hidden_layer_size,
         "dropout_": plan.variant.dropout,
@@ -441,8 +439,7 @@ def _warn_if_in_trouble(plans, trainings):
     settings = plan.settings
     _, _, best_loss, _, stop_reason = joint_history(training.monitors)
     monitors = [monitor for training in trainings for monitor in training.monitors]
-    n_recoveries = sum(monitor.n_recoveries for monitor in monitors)
-    if n_recoveries:
+    if n_recoveries := sum(monitor.n_recoveries for monitor in monitors):
         warn(
             f"The loss was not finite {n_recoveries} times. Each time, the last good "
             "weights were restored and the learning rate was halved. Lower "
