@@ -41,10 +41,6 @@ class SigmoidCrossEntropy:
         """Logits (n, 1) with these log-probabilities (n, 2)."""
         return log_proba[:, 1:] - log_proba[:, :1]
 
-    def class_logits(self, raw: Array) -> Array:
-        """Logits (n, 2) whose softmax has the probabilities of ``raw`` (n, 1)."""
-        return np.concatenate([np.zeros_like(raw), raw], axis=1)
-
     def loss_gradient(
         self,
         raw: Array,
@@ -113,10 +109,6 @@ class SoftmaxCrossEntropy:
     def logits(self, log_proba: Array) -> Array:
         """Logits (n, o) with these log-probabilities (n, o)."""
         return log_proba
-
-    def class_logits(self, raw: Array) -> Array:
-        """Logits (n, o) whose softmax has the probabilities of ``raw`` (n, o)."""
-        return raw
 
     def loss_gradient(
         self,

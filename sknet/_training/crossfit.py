@@ -155,8 +155,9 @@ def fit_temperature(loss, raw, y, weight, *, start=1.0, rows_per_group=1.0):
     if not (np.isfinite(raw.min()) and np.isfinite(raw.max())):
         return start, np.inf
     weight = weight / weight.sum()
-    logits = loss.class_logits(raw)
-    logits = logits - logits.max(axis=1, keepdims=True)
+    if loss.n_classes == 2:  # the softmax of 0 and z is the sigmoid of z
+        raw = np.concatenate([np.zeros_like(raw), raw], axis=1)
+    logits = raw - raw.max(axis=1, keepdims=True)
     label = float(weight @ np.take_along_axis(logits, y[:, np.newaxis], axis=1)[:, 0])
     n_effective = 1 / float(weight @ weight) / rows_per_group
     smoothing = 1 / (n_effective + 2)
