@@ -76,7 +76,6 @@ class Inputs:
         self.n_levels = n_levels
         self.standardize = standardize
         self.n_knots = n_knots if standardize else 0
-        self.ranks = False  # whether the scores of ranks are inputs too
         self.dtype = np.dtype(dtype)
         self._constants = {}  # in the dtypes they are needed in
         self.centred = standardize
@@ -177,13 +176,12 @@ class Inputs:
         first = self._weight == 0
         if first:
             self._unit = float(weight.mean())
+            self.centred = self.standardize and not sp.issparse(X)
+            self._choose_indicators(X, rows, weight / self._unit)
         weight = weight / self._unit
         total = float(weight.sum())
         self._n_rows += len(rows)
         self._constants = {}
-        if first:
-            self.centred = self.standardize and not sp.issparse(X)
-            self._choose_indicators(X, rows, weight)
         if len(self.share):
             share = self._indicator_share(X, rows, weight)
             change = (share - self.share) * total / (total + self._weight)
@@ -313,19 +311,19 @@ class Inputs:
     def with_curves(self, n_knots, ranks, X, rows, weight):
         """The same inputs with another number of knots, with or without ranks."""
         other = copy.copy(self)
-        other.n_knots, other.ranks, other._constants = n_knots, ranks, {}
+        other.n_knots, other._constants = n_knots, {}
         other.split, other.scores = np.empty(0, np.intp), []
-        other._choose_curves(X, rows, weight)
+        other._choose_curves(X, rows, weight, ranks)
         return other
 
-    def _choose_curves(self, X, rows, weight):
+    def _choose_curves(self, X, rows, weight, ranks=False):
         """Choose the columns to split, their knots and the quantiles of their ranks."""
         columns = np.flatnonzero(~self._two_valued)
         if self.n_knots == "auto" or not self.centred:
             self.n_knots = int(self.centred and len(columns) <= MOST_SPLIT_COLUMNS)
         if self.n_knots == 1:
             self.split = columns
-        if (self.n_knots < 2 and not self.ranks) or not self.centred:
+        if (self.n_knots < 2 and not ranks) or not self.centred:
             return
         rows, weight = rows[:ROWS_FOR_QUANTILES], weight[:ROWS_FOR_QUANTILES]
         z = X[rows][:, self.numeric].astype(np.float64)
@@ -345,7 +343,7 @@ class Inputs:
                 self._curve(np.nan_to_num(z[part], nan=0.0), bumps)
                 total += weight[part] @ bumps
             self.ramp_mean = total / weight.sum()
-        if self.ranks:
+        if ranks:
             levels = (np.arange(N_RANKS) + 0.5) / N_RANKS
             quantiles = weighted_quantiles(z[:, columns], weight, levels)
             for j, own in zip(columns, quantiles.T, strict=True):
