@@ -426,14 +426,14 @@ def _level_statistics(rows, distinct, previous, stream, seed):
 def _inputs(settings, previous, rows):
     """New inputs, or those of the fit that is continued."""
     X, dtype = rows.X, np.float64 if settings.solver == "lbfgs" else settings.dtype
-    standardize, n_knots = settings.standardize, settings.n_knots
+    encoding = settings.standardize, settings.n_knots, dtype, rows.n_levels
     if not previous:
-        return Inputs(X.shape[1], standardize, n_knots, dtype, rows.n_levels)
+        return Inputs(X.shape[1], *encoding)
     sparse = previous["_state"]["sparse"]
     if settings.standardize and sparse != sp.issparse(X):
+        now, then = ("dense", "sparse") if sparse else ("sparse", "dense")
         raise ValueError(
-            f"X is {'dense' if sparse else 'sparse'}, but it was "
-            f"{'sparse' if sparse else 'dense'} in the fit that warm_start continues. "
+            f"X is {now}, but it was {then} in the fit that warm_start continues. "
             "Sparse columns are not centred. Pass X in the same form, or use "
             "standardize=False."
         )

@@ -101,9 +101,8 @@ def _parse(scope, model, inputs, custom_parsers=None):
     """Declare the outputs, after checks of the classifier and its labels."""
     from skl2onnx._parse import _parse_sklearn_classifier
 
-    check_is_fitted(
-        model, msg="This %(name)s is not fitted yet: call fit before converting it."
-    )
+    unfitted = "This %(name)s is not fitted yet: call fit before converting it."
+    check_is_fitted(model, msg=unfitted)
     if model._table.levels:
         names = [model._table.name(j) for j in model._table.levels]
         raise ValueError(
@@ -127,10 +126,9 @@ def _convert(scope, operator, container):
     from skl2onnx.common.data_types import guess_proto_type
 
     clf, (label, scores) = operator.raw_operator, operator.outputs
-    options = scope.get_options(clf, {"raw_scores": False})
+    raw_scores = scope.get_options(clf, {"raw_scores": False})["raw_scores"]
     node = partial(_node, container.target_opset)
-    models = clf._blend.models
-    found = _scores(node, operator.inputs[0], models, options["raw_scores"])
+    found = _scores(node, operator.inputs[0], clf._blend.models, raw_scores)
     best = node("ArgMax", found, axis=1, keepdims=0)
     answer = node("Gather", _labels(scope, clf), best, output_names=[label])
     answer.add_to(scope, container)
