@@ -230,18 +230,8 @@ def prepare(settings, rows, validation, previous, stream):
         "mean_weight": mean_weight,  # of these rows
         "split": split,  # names the rows that were left out; 0 if there were none
     }
-    shared = (
-        loss_for(len(rows.classes)),
-        data,
-        held_out,
-        fold,
-        rows_per_group,
-        stops_early,
-        stream,
-        previous,
-        levels,
-        next_state,
-    )
+    trained_on = loss_for(len(rows.classes)), data, held_out, fold, rows_per_group
+    shared = *trained_on, stops_early, stream, previous, levels, next_state
     return [Plan(settings, *variant, *shared) for variant in variants.items()]
 
 
