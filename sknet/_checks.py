@@ -14,15 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from sklearn import get_config
+from sklearn.utils import validation
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    _check_y,
-    check_consistent_length,
-    column_or_1d,
-    validate_data,
-)
 
 from sknet._data.table import Table, is_frame
 from sknet._network.activations import ACTIVATIONS
@@ -105,7 +99,7 @@ def check_rows(estimator, X, y, sample_weight, groups, classes, reset):
     if y is None:
         raise ValueError("fit requires y to be passed, but the target y is None.")
     X, y = _plain_X(estimator, X, reset), check_labels(y)
-    check_consistent_length(X, y, groups)
+    validation.check_consistent_length(X, y, groups)
     weight = check_weights(sample_weight, X)
     if groups is not None:
         groups = _check_groups(groups, weight)
@@ -140,7 +134,7 @@ def check_validation_set(estimator, rows, X_val, y_val, sample_weight_val):
         raise ValueError(f"{given[0]} was given without {' and '.join(missing)}.")
     try:
         X, y = check_X(estimator, X_val), check_labels(y_val, "y_val")
-        check_consistent_length(X, y)
+        validation.check_consistent_length(X, y)
         weight = check_weights(sample_weight_val, X, "sample_weight_val")
     except (ValueError, TypeError) as error:
         raise ValueError(f"The validation set, {', '.join(given)}: {error}") from error
@@ -173,7 +167,7 @@ def _is_finite(values):
 def _plain_X(estimator, X, reset=False):
     """Convert X to a frame, an array or CSR; check its number and names of columns."""
     if is_frame(X):
-        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        validation.validate_data(estimator, X, reset=reset, skip_check_array=True)
         if 0 in X.shape:
             raise ValueError(f"X has the shape {X.shape}, without rows or columns.")
         return X
@@ -181,7 +175,7 @@ def _plain_X(estimator, X, reset=False):
         X = X.astype(np.float64).filled(np.nan)
     options = {"accept_sparse": "csr", "ensure_all_finite": False, "reset": reset}
     try:
-        X = validate_data(estimator, X, **options)
+        X = validation.validate_data(estimator, X, **options)
     except (ValueError, TypeError) as error:
         raise _with_column(error, X) from error
     if X.dtype.kind not in "biuf":
@@ -243,7 +237,7 @@ def check_labels(y, name="y"):
     advice = f"Label these rows or drop them, for example with pandas.notna({name})."
     labels = _check_values(y, name, problem, advice)
     if labels.dtype.kind != "O" or isinstance(labels[0], str):
-        check_classification_targets(_check_y(labels))
+        check_classification_targets(validation._check_y(labels))
     return labels
 
 
@@ -272,7 +266,7 @@ def _check_values(values, name, problem, advice):
         values = np.where(np.ma.getmaskarray(values), None, values.data.astype(object))
     elif isinstance(values, (list, tuple)):  # NumPy would make strings of mixed types
         values = np.array(values, dtype=object)
-    values = column_or_1d(np.asarray(values), warn=True)
+    values = validation.column_or_1d(np.asarray(values), warn=True)
     if values.dtype.kind == "T":
         values = values.astype(object)
     is_object = values.dtype.kind == "O"
@@ -312,7 +306,7 @@ def check_weights(sample_weight, X, name="sample_weight"):
     ValueError
         If a weight is negative or not finite, or if none is positive.
     """
-    weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    weight = validation._check_sample_weight(sample_weight, X, dtype=np.float64)
     if weight.min() < 0:
         raise ValueError(
             f"Negative values in data passed to `{name}`: the smallest weight is "

@@ -24,13 +24,7 @@ from sknet._data.inputs import working_dtype
 from sknet._data.minibatches import Minibatches
 from sknet._data.weighted import row_hash
 from sknet._plan import prepare
-from sknet._training.crossfit import (
-    MOST_LOGITS,
-    blend_weights,
-    factor_of_mean,
-    raw_blocks,
-    validation_loss,
-)
+from sknet._training import crossfit
 from sknet._training.loops import fit_lbfgs, fit_stochastic
 from sknet._training.monitor import Monitor, joint_history, never
 from sknet._training.optimizers import SGD, Adam, ScalingLayerAdam
@@ -292,7 +286,7 @@ def _monitor(plan, network, schedule=None, member=None, ready=None):
         # a member that chose its iteration by its own fold would have seen that fold
         watched, decides = data.take(fold == member), False
     if watched is not None and len(watched.rows):
-        validate = partial(validation_loss, network, plan.inputs, watched)
+        validate = partial(crossfit.validation_loss, network, plan.inputs, watched)
     ends_itself = schedule is not None or member is not None
     decides = decides and validate is not None
     return Monitor(
@@ -329,19 +323,19 @@ def _blended(plans, trainings):
         network = plan.network(trainings[0].params)
         row_weight = plan.out_of_fold_loss(network).data.weight[0]
         label_proba = np.stack([training.label_proba for training in trainings])
-        weights = blend_weights(label_proba, row_weight / plan.rows_per_group)
+        weights = crossfit.blend_weights(label_proba, row_weight / plan.rows_per_group)
     if plan.rows_per_group > 1:  # the spread within known groups is not informative
         return weights, 1.0
     k, o = plan.shape.n_members, plan.shape.n_outputs
-    some = slice(max(64, min(4096, MOST_LOGITS // (k * o))))
+    some = slice(max(64, min(4096, crossfit.MOST_LOGITS // (k * o))))
     rows, row_weight = plan.data.rows[some], plan.data.weight[0, some]
     raws = []
     for plan, training in zip(plans, trainings, strict=True):
         network = plan.network(training.params)
-        blocks = raw_blocks(network, plan.inputs, plan.data.X, rows)
+        blocks = crossfit.raw_blocks(network, plan.inputs, plan.data.X, rows)
         raw = np.concatenate([block for _, block in blocks], axis=1)
         raws.append(raw.astype(np.float64) / training.temperature)
-    return weights, factor_of_mean(plan.loss, raws, weights, row_weight)
+    return weights, crossfit.factor_of_mean(plan.loss, raws, weights, row_weight)
 
 
 def progress(plan, monitors):
@@ -421,7 +415,7 @@ def _out_of_fold_proba(plan, blend, rows):
     proba = np.zeros((len(every), plan.loss.n_classes), dtype)
     for model in blend.models:
         loss = model.network.loss
-        for part, raw in raw_blocks(model.network, model.inputs, plan.data.X):
+        for part, raw in crossfit.raw_blocks(model.network, model.inputs, plan.data.X):
             row_fold = fold[part]
             own = raw[np.maximum(row_fold, 0), np.arange(len(row_fold))]
             block = loss.mean_proba(own[np.newaxis] / model.member_temperature)
