@@ -91,19 +91,18 @@ class Table:
         for j, column in columns.items():
             if j in self.empty:
                 continue
-            had_categories = j in self.levels and j not in self.from_numbers
+            known = j in self.levels
+            had_categories = known and j not in self.from_numbers
             if _is_category(column) != had_categories:
                 if _missing(column).all():
                     continue
                 kind = "another dtype" if had_categories else "numbers"
-                was = (
-                    f"was a category of {kind}" if j in self.levels else "held numbers"
-                )
+                was = f"was a category of {kind}" if known else "held numbers"
                 raise ValueError(
                     f"{_described(column, self.name(j))} {was} in fit. Give it the "
                     "same dtype as in fit."
                 )
-            if j in self.levels:
+            if known:
                 codes = {level: code for code, level in enumerate(self.levels[j])}
                 codes[None] = np.nan
                 levels = _levels(column, self.name(j))
