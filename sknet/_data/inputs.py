@@ -200,17 +200,16 @@ class Inputs:
         """
         if sp.issparse(X):
             return
-        missing = np.zeros(X.shape[1], dtype=bool)
-        present = np.zeros(X.shape[1], dtype=bool)
+        n_missing = np.zeros(X.shape[1], np.intp)
         counts = {j: np.zeros(n + 2) for j, n in self.n_levels.items()}
         for part, block in float_blocks(X, rows):
             gaps = np.isnan(block)
-            missing |= gaps.any(axis=0)
-            present |= ~gaps.all(axis=0)
+            n_missing += gaps.sum(axis=0)
             for j, count in counts.items():
                 codes = np.where(gaps[:, j], len(count) - 2, block[:, j]).astype(int)
                 np.add.at(count, codes, weight[part])
-        self.gaps = np.flatnonzero((missing & present)[self.numeric])
+        n_missing = n_missing[self.numeric]
+        self.gaps = np.flatnonzero((n_missing > 0) & (n_missing < len(rows)))
         n_indicators = len(self.gaps)
         for j, count in counts.items():
             places = np.full(len(count), -1)
@@ -374,7 +373,7 @@ class Inputs:
             z = np.maximum(z.take(column, axis=1), quantiles[:, 0])
             segment = (z[:, :, np.newaxis] >= quantiles).sum(axis=2) - 1
             segment += np.arange(len(column)) * quantiles.shape[1]
-            scores = out[:, m:]
+            scores = out[:, m : m + len(column)]
             np.subtract(z, quantiles.take(segment), out=scores)
             scores *= slopes.take(segment)
             scores += values.take(segment)
@@ -432,8 +431,7 @@ class Inputs:
             np.maximum(z, lowest, out=out[:, :d])
             out[:, :d] -= gap
         if n_curved:
-            start = d + len(self.split)
-            self._curve(z, out[:, start : start + n_curved])
+            self._curve(z, out[:, d + len(self.split) :])
         self._squash(out, np.empty_like(out) if n_curved else scratch)
 
     def sparse(self, X):
