@@ -1,15 +1,10 @@
 """LossCurveDisplay: the loss curves of any fitted estimator that has them."""
 
-from copy import copy
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class LossCurveDisplay:
     """Plot of the loss of each epoch.
 
@@ -66,11 +61,20 @@ class LossCurveDisplay:
     6
     """
 
-    train_loss: Any
-    validation_loss: Any = None
-    best_iter: int | None = None
-    n_iter: int | None = None
-    name: str | None = None
+    def __init__(
+        self,
+        *,
+        train_loss,
+        validation_loss=None,
+        best_iter=None,
+        n_iter=None,
+        name=None,
+    ):
+        self.train_loss = train_loss
+        self.validation_loss = validation_loss
+        self.best_iter = best_iter
+        self.n_iter = n_iter
+        self.name = name
 
     @classmethod
     def from_estimator(
@@ -126,9 +130,12 @@ class LossCurveDisplay:
                 "itself, such as pipeline[-1] or search.best_estimator_."
             )
         train_loss = np.array(estimator.loss_curve_, dtype=float)
+        validation_loss = getattr(estimator, "validation_loss_curve_", None)
+        if validation_loss is not None:
+            validation_loss = np.array(validation_loss, dtype=float)
         display = cls(
             train_loss=train_loss,
-            validation_loss=copy(getattr(estimator, "validation_loss_curve_", None)),
+            validation_loss=validation_loss,
             best_iter=getattr(estimator, "best_iter_", None),
             # partial_fit of TwoLayerClassifier forgets the first losses, while
             # MLPClassifier with warm_start keeps them and counts the last fit only
