@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 from joblib import effective_n_jobs
 from joblib.parallel import get_active_backend
 from scipy.special import logsumexp
@@ -81,8 +80,11 @@ class Blend:
                         raws[-1] *= 1 / model.temperature
                 return reduction(loss, raws, weights)
 
-        n, sparse = X.shape[0], sp.issparse(X)
-        step = min(model.network.shape.block_rows(sparse) for model in models)
+        n = X.shape[0]
+        step = min(
+            model.network.shape.block_rows(model.inputs.stays_sparse(X))
+            for model in models
+        )
         if n <= step:
             return _predict(slice(0, n))
         parts = [slice(start, min(start + step, n)) for start in range(0, n, step)]

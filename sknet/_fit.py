@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sknet._blend import Blend, Model, n_threads
 from sknet._checks import warn
-from sknet._data.folds import EVERY_FOLD, NO_FOLD, fold_of_rows
+from sknet._data.folds import EVERY_FOLD, NO_FOLD, find_rows
 from sknet._data.inputs import working_dtype
 from sknet._data.minibatches import Minibatches
 from sknet._data.weighted import row_hash
@@ -409,17 +409,19 @@ def _out_of_fold_proba(plan, blend, rows):
     """
     every = np.arange(len(rows.y))
     known_hashes = row_hash(rows.X, plan.data.rows, rows.group)
-    hashes = row_hash(rows.X, every, rows.group)
-    fold = fold_of_rows(known_hashes, plan.fold, hashes)
+    place = find_rows(known_hashes, row_hash(rows.X, every, rows.group))
+    fold = np.where(place < 0, EVERY_FOLD, plan.fold[place])
+    # a copy has the statistics of the row that stands for it
+    same = np.where(place < 0, every, plan.data.rows[place])
     dtype = working_dtype(plan.data.X.dtype)
     proba = np.zeros((len(every), plan.loss.n_classes), dtype)
     for model in blend.models:
-        loss = model.network.loss
-        for part, raw in crossfit.raw_blocks(model.network, model.inputs, plan.data.X):
+        network, inputs, loss = model.network, model.inputs, model.network.loss
+        for part, raw in crossfit.raw_blocks(network, inputs, plan.data.X, same):
             row_fold = fold[part]
             own = raw[np.maximum(row_fold, 0), np.arange(len(row_fold))]
             block = loss.mean_proba(own[np.newaxis] / model.member_temperature)
-            unseen = row_fold <= EVERY_FOLD
+            unseen = row_fold == EVERY_FOLD
             if unseen.any():
                 block[unseen] = loss.mean_proba(raw[:, unseen] / model.temperature)
             proba[part] += model.weight * block

@@ -1,8 +1,8 @@
 """Make all decisions of a fit before training, from the settings and the rows.
 
 It weights and splits the rows, resolves "auto" and computes column statistics. Only
-this module and ``_fit`` read the estimator's settings. The functions are in the order
-in which ``prepare`` calls them.
+this module and ``_fit`` read the settings of the network and of training. The functions
+are in the order in which ``prepare`` calls them.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from scipy.special import xlogy
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, compute_class_weight
 
 from sknet._checks import warn
 from sknet._data.folds import deal_folds, group_by_hash, hold_out
@@ -184,7 +184,7 @@ def prepare(settings, rows, validation, previous, stream):
     seed = state["seed"] if state else _seed(settings.random_state)
     before = state if stream else {}  # the earlier batches
 
-    distinct, class_counts, factor = _weigh(settings, rows, before)
+    distinct, sample_weight, class_counts, factor = _weigh(settings, rows, before)
     variant = _variant(settings, previous, len(distinct.rows), rows.X.shape[1])
 
     rows_per_group = _rows_per_group(rows, distinct)
@@ -194,9 +194,9 @@ def prepare(settings, rows, validation, previous, stream):
         stops_early = variant.n_estimators > 1 or validation is not None
     stops_early = stops_early and not stream
     if stops_early and validation is None:
-        weight = distinct.weight / factor[distinct.y]
-        sample = rows, distinct, weight
-        left_out, split = _leave_out(settings, variant, *sample, state, seed)
+        left_out, split = _leave_out(
+            settings, variant, rows, distinct, sample_weight, state, seed
+        )
         if split and variant.n_estimators > 1:
             fold = left_out
         elif split:
@@ -235,36 +235,6 @@ def prepare(settings, rows, validation, previous, stream):
     return [Plan(settings, *variant, *shared) for variant in variants.items()]
 
 
-def _blends(settings, n, fold, inputs):
-    """Whether to train several variants, which needs folds to compare them."""
-    wanted = settings.blend
-    if wanted == "auto":
-        wanted = settings.dropout == settings.n_knots == "auto" and n >= ROWS_TO_BLEND
-    in_batches = settings.solver != "lbfgs" and not settings.warm_start
-    possible = fold is not None and inputs.centred and in_batches
-    if settings.blend is True and not possible:
-        warn(
-            "blend=True needs folds, dense X, standardize=True, a solver other than "
-            "'lbfgs' and warm_start=False. One variant is trained instead of a blend."
-        )
-    return wanted and possible
-
-
-def _other_variants(plain, inputs, X, distinct):
-    """The inputs of all variants of a blend but the first one."""
-    variants, few = {}, len(distinct.rows) <= FEW_ROWS
-    for name, changes in (BLEND_OF_FEW_ROWS if few else BLEND_OF_MANY_ROWS).items():
-        other = plain._replace(name=name, **changes)
-        units = min(plain.hidden_layer_size, other.hidden_layer_size)
-        other = other._replace(hidden_layer_size=units)
-        if name not in CURVED:
-            variants[other] = inputs
-        elif inputs.is_curved:
-            curves = other.n_knots, other.ranks, X, distinct.rows, distinct.weight
-            variants[other] = inputs.with_curves(*curves)
-    return variants
-
-
 def _seed(random_state):
     """Draw one integer from an int, a RandomState, a Generator or None."""
     if isinstance(random_state, np.random.Generator):
@@ -280,7 +250,9 @@ def generator(seed, purpose):
 
 
 def _weigh(settings, rows, before):
-    """Multiply by class weights; return distinct rows, class sums and class factors.
+    """Multiply by class weights.
+
+    Returns the distinct rows, their sample weights, the class sums and class factors.
 
     Rows whose weight becomes zero are dropped. The sums, which "balanced" class weights
     need, include earlier batches.
@@ -294,10 +266,13 @@ def _weigh(settings, rows, before):
     if isinstance(settings.class_weight, Mapping):
         factor = np.array([settings.class_weight.get(c, 1) for c in classes.tolist()])
     elif settings.class_weight == "balanced":
-        present = counts > 0
-        factor[present] = counts[present].sum() / (present.sum() * counts[present])
-    weight = distinct.weight * factor[y]
-    return distinct._replace(weight=weight).take(weight > 0), counts, factor
+        present = np.flatnonzero(counts)
+        factor[present] = compute_class_weight(
+            "balanced", classes=present, y=present, sample_weight=counts[present]
+        )
+    sample_weight, weight = distinct.weight, distinct.weight * factor[y]
+    distinct = distinct._replace(weight=weight).take(weight > 0)
+    return distinct, sample_weight[weight > 0], counts, factor
 
 
 def _variant(settings, previous, n, d):
@@ -331,13 +306,25 @@ def _variant(settings, previous, n, d):
     return Variant("plain", k, h, dropout, settings.n_knots, settings.input_dropout)
 
 
+def _rows_per_group(rows, distinct):
+    """The design effect of Kish (1965) if the rows of a group tell the same.
+
+    The ratio of the effective number of rows to that of groups; 1 without groups.
+    """
+    if rows.group is None:
+        return 1.0
+    weight = distinct.weight
+    of_group = np.bincount(rows.group[distinct.rows], weight)
+    return float(of_group @ of_group / (weight @ weight))
+
+
 def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
     """Folds or held-out rows (n,), and an identifier of this split (0 without one)."""
     y, rng, k = distinct.y, generator(seed, "split"), variant.n_estimators
     asked, heavy = settings.early_stopping is True, None
     group = _groups(rows, distinct)
     if rows.group is None:
-        # an x whose sample weight alone fills a fold or more
+        # an x that weighs at least k times as much as the mean
         weight = np.bincount(group, sample_weight)
         heavy = weight >= k * weight.mean()
     else:
@@ -370,18 +357,6 @@ def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
         )
         return left_out, 0
     return left_out, split
-
-
-def _rows_per_group(rows, distinct):
-    """The design effect of Kish (1965) if the rows of a group tell the same.
-
-    The ratio of the effective number of rows to that of groups; 1 without groups.
-    """
-    if rows.group is None:
-        return 1.0
-    weight = distinct.weight
-    of_group = np.bincount(rows.group[distinct.rows], weight)
-    return float(of_group @ of_group / (weight @ weight))
 
 
 def _groups(rows, distinct):
@@ -428,6 +403,36 @@ def _inputs(settings, previous, rows):
             "standardize=False."
         )
     return previous["_blend"].models[0].inputs.with_dtype(dtype)
+
+
+def _blends(settings, n, fold, inputs):
+    """Whether to train several variants, which needs folds to compare them."""
+    wanted = settings.blend
+    if wanted == "auto":
+        wanted = settings.dropout == settings.n_knots == "auto" and n >= ROWS_TO_BLEND
+    in_batches = settings.solver != "lbfgs" and not settings.warm_start
+    possible = fold is not None and inputs.centred and in_batches
+    if settings.blend is True and not possible:
+        warn(
+            "blend=True needs folds, dense X, standardize=True, a solver other than "
+            "'lbfgs' and warm_start=False. One variant is trained instead of a blend."
+        )
+    return wanted and possible
+
+
+def _other_variants(plain, inputs, X, distinct):
+    """The inputs of all variants of a blend but the first one."""
+    variants, few = {}, len(distinct.rows) <= FEW_ROWS
+    for name, changes in (BLEND_OF_FEW_ROWS if few else BLEND_OF_MANY_ROWS).items():
+        other = plain._replace(name=name, **changes)
+        units = min(plain.hidden_layer_size, other.hidden_layer_size)
+        other = other._replace(hidden_layer_size=units)
+        if name not in CURVED:
+            variants[other] = inputs
+        elif inputs.is_curved:
+            curves = other.n_knots, other.ranks, X, distinct.rows, distinct.weight
+            variants[other] = inputs.with_curves(*curves)
+    return variants
 
 
 def _scaled(data, X, mean_weight):

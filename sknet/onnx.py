@@ -200,10 +200,10 @@ def _inputs(node, X, inputs):
     z = node("Where", missing, dtype.type(0), z)
     parts = [z]
     if len(inputs.split):
-        lowest, gap = inputs.upper_constants()
+        lowest, offset = inputs.upper_constants()
         columns = node("Gather", z, _indices(inputs.split), axis=1)
         lower = node("Min", columns, dtype.type(0))
-        parts = [node("Sub", node("Max", z, lowest), gap)]
+        parts = [node("Sub", node("Max", z, lowest), offset)]
         parts.append(node("Add", lower, dtype.type(HALF_GAP)))
     parts += _curves(node, z, inputs)
     if len(inputs.gaps):

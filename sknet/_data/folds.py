@@ -9,7 +9,7 @@ import numpy as np
 
 # instead of a fold: a row that all members train on; an x that is in all folds, in
 # equal parts; and an x that no member knows
-NO_FOLD, EVERY_FOLD, UNKNOWN = -1, -2, -3
+NO_FOLD, EVERY_FOLD = -1, -2
 
 
 def group_by_hash(hashes):
@@ -89,19 +89,16 @@ def deal_folds(y, group, n_folds, rng, heavy=None):
     return fold[group]
 
 
-def fold_of_rows(known_hashes, fold, hashes):
-    """Fold of every row, looked up in the folds of the distinct rows, or UNKNOWN.
-
-    Rows with equal x share a fold. Merged or dropped rows are looked up by their hash.
+def find_rows(known_hashes, hashes):
+    """Position of every row among the distinct rows, by its hash, or -1.
 
     Parameters
     ----------
-    known_hashes, fold : ndarray of shape (n,)
+    known_hashes : ndarray of shape (n,)
         Of the distinct rows.
     hashes : ndarray of shape (n_samples,)
     """
     order = np.argsort(known_hashes)
-    known_hashes, fold = known_hashes[order], fold[order]
-    place = np.searchsorted(known_hashes, hashes)
-    place = np.minimum(place, len(known_hashes) - 1)
-    return np.where(known_hashes[place] == hashes, fold[place], UNKNOWN)
+    place = np.searchsorted(known_hashes, hashes, sorter=order)
+    place = order[np.minimum(place, len(order) - 1)]
+    return np.where(known_hashes[place] == hashes, place, -1)

@@ -378,12 +378,16 @@ class Inputs:
             scores *= slopes.take(segment)
             scores += values.take(segment)
 
+    def stays_sparse(self, X):
+        """Whether the inputs for X are sparse."""
+        return sp.issparse(X) and not self.centred and not len(self.share)
+
     def take(self, X, rows):
         """Inputs for some rows of X in new memory.
 
         If the model was fitted on dense X, it centres, so sparse rows are made dense.
         """
-        if sp.issparse(X) and not self.centred and not len(self.share):
+        if self.stays_sparse(X):
             return self.sparse(X[rows])
         raw = X[rows].toarray() if sp.issparse(X) else np.array(X[rows], order="C")
         out = np.empty((len(raw), self.n_inputs), self.dtype)
@@ -427,9 +431,9 @@ class Inputs:
             lower = out[:, d : d + len(self.split)]
             np.minimum(z[:, self.split], 0, out=lower)
             lower += self.dtype.type(HALF_GAP)
-            lowest, gap = self.upper_constants()
+            lowest, offset = self.upper_constants()
             np.maximum(z, lowest, out=out[:, :d])
-            out[:, :d] -= gap
+            out[:, :d] -= offset
         if n_curved:
             self._curve(z, out[:, d + len(self.split) :])
         self._squash(out, np.empty_like(out) if n_curved else scratch)
@@ -467,9 +471,9 @@ class Inputs:
         """Bound (d,) and offset (d,) of the upper parts; none for unsplit columns."""
         if "upper" not in self._constants:
             lowest = np.full(len(self.numeric), -np.inf, self.dtype)
-            gap = np.zeros(len(self.numeric), self.dtype)
-            lowest[self.split], gap[self.split] = 0, HALF_GAP
-            self._constants["upper"] = lowest, gap
+            offset = np.zeros(len(self.numeric), self.dtype)
+            lowest[self.split], offset[self.split] = 0, HALF_GAP
+            self._constants["upper"] = lowest, offset
         return self._constants["upper"]
 
     def _squash(self, z, scratch):

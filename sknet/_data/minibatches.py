@@ -94,6 +94,9 @@ class Minibatches:
         for start in range(0, len(rows), some):
             part = rows[start : start + some]
             raw, scratch = self._raw[: len(part)], self._scratch[: len(part)]
-            # the mode "raise" would buffer
-            np.take(self.data.X, part, axis=0, out=raw, mode="clip")
+            if self.data.X.flags.c_contiguous:
+                # the mode "raise" would buffer
+                np.take(self.data.X, part, axis=0, out=raw, mode="clip")
+            else:  # of which take would copy the whole
+                raw[...] = self.data.X[part]
             self.inputs.dense(raw, out[start : start + some, :-1], scratch)

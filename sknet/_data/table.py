@@ -64,7 +64,7 @@ class Table:
             named = _named_columns(np.asarray(categorical_features), names)
         for j, column in enumerate(columns):
             is_category = _is_category(column)
-            if _missing(column).all():
+            if _missing(column)[keep].all():
                 table.empty.add(j)
             elif j in named or (from_dtype and is_category):
                 table.levels[j] = sorted(set(_levels(column, names[j])[keep]) - {None})

@@ -24,9 +24,9 @@ class Dataset(NamedTuple):
     """Rows of X, selected by an index."""
 
     X: NDArray | sp.csr_array
-    rows: NDArray[np.intp]  # (n,) rows of X, in the order of their hashes
+    rows: NDArray[np.intp]  # (n,) rows of X; in training, in the order of their hashes
     y: NDArray[np.intp]  # (n,) class indices
-    weight: NDArray[np.floating]  # (n,), or (1 or k, n) with mean 1 over the rows
+    weight: NDArray[np.floating]  # (n,); in training (1 or k, n), with mean 1
     hashes: NDArray[np.uint64] | None = None  # (n,) of each x, while rows are split
 
     def take(self, part):

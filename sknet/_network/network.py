@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from sknet._network.activations import Activation, glorot_variance
 from sknet._network.losses import Loss
@@ -50,10 +50,10 @@ class Shape(NamedTuple):
         """Number of entries of all four arrays."""
         return self.n_weights + self.n_members * (self.n_hidden + self.n_outputs)
 
-    def block_rows(self, sparse: bool) -> int:
+    def block_rows(self, stays_sparse: bool) -> int:
         """Number of rows to predict at a time, to limit memory."""
         d, h, o, k = self
-        return max(1, BLOCK_ELEMENTS // max(1 if sparse else d, k * h, k * o))
+        return max(1, BLOCK_ELEMENTS // max(1 if stays_sparse else d, k * h, k * o))
 
     def views(self, flat: NDArray) -> tuple[NDArray, ...]:
         """W1 (d, k * h), W2 (k, h, o), b1 (k * h,) and b2 (k, 1, o), without a copy.

@@ -7,7 +7,6 @@ and later the temperature.
 """
 
 import numpy as np
-import scipy.sparse as sp
 from scipy.optimize import bisect
 
 from sknet._data.folds import EVERY_FOLD
@@ -28,7 +27,7 @@ def raw_blocks(network, inputs, X, rows=None, member=None):
     """
     n = X.shape[0] if rows is None else len(rows)
     shape = network.shape if member is None else network.shape._replace(n_members=1)
-    step = shape.block_rows(sp.issparse(X))
+    step = shape.block_rows(inputs.stays_sparse(X))
     for start in range(0, n, step):
         part = slice(start, min(start + step, n))
         block = inputs.take(X, part if rows is None else rows[part])

@@ -217,11 +217,12 @@ def memory_of(work):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(
-    ("dtype", "standardize"), [(np.uint8, True), (np.float32, False)]
+    ("dtype", "order", "standardize"),
+    [(np.uint8, "C", True), (np.uint8, "F", True), (np.float32, "C", False)],
 )
-def test_a_large_array_is_not_copied(rng, dtype, standardize):
+def test_a_large_array_is_not_copied(rng, dtype, order, standardize):
     """The network inputs of all rows would take 140 MB in float32."""
-    rows = rng.integers(0, 255, (35_000, 1_000), dtype=np.uint8).astype(dtype)
+    rows = rng.integers(0, 255, (35_000, 1_000), dtype=np.uint8).astype(dtype, order)
     y = (rows[:, 0] > 127).astype(int)
     clf = TwoLayerClassifier(8, n_estimators=1, max_iter=1, standardize=standardize)
     assert memory_of(lambda: clf.fit(rows, y)) < 60e6
@@ -240,3 +241,13 @@ def test_sparse_rows_are_never_densified(rng, solver):
     clf.set_params(solver=solver, random_state=0)
     assert memory_of(lambda: clf.fit(rows, np.arange(n) % 2)) < 90e6
     assert memory_of(lambda: clf.predict_proba(rows)) < 20e6
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_sparse_rows_of_a_centred_model_are_densified_in_blocks(small_net, rng):
+    """All rows would take 160 MB."""
+    rows = rng.normal(size=(20, 10_000))
+    clf = small_net(hidden_layer_size=2, n_estimators=1, max_iter=1)
+    clf.fit(rows, np.arange(20) % 2)
+    new = sp.random_array((2_000, 10_000), density=1e-3, format="csr", rng=rng)
+    assert memory_of(lambda: clf.predict_proba(new)) < 60e6

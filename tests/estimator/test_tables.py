@@ -175,14 +175,17 @@ def test_weights_are_copies_with_gaps_and_levels(small_net, rng, gappy, y, blend
     weight = rng.integers(0, 4, N)
     y = np.where(weight, y, 0)
     gappy.loc[weight == 0, "word"] = "of weight 0"
+    gappy["weightless"] = pd.Series("only here", gappy.index).where(weight == 0)
     copies = rng.permutation(np.repeat(np.arange(N), weight))
     settings = {"early_stopping": True, "max_iter": 4, "blend": blend}
+    settings["store_oof_proba"] = True
     clf = small_net(**settings).fit(gappy, y, sample_weight=weight)
     other = small_net(**settings).fit(gappy.iloc[copies], y[copies])
     assert len(clf.blend_weights_) == (4 if blend else 1)
     assert not [name for name in clf.input_names_ if "weight 0" in name]
     assert_array_equal(clf.blend_weights_, other.blend_weights_)
     assert_same_model(clf, gappy, other, gappy)
+    assert_array_equal(clf.oof_proba_[copies], other.oof_proba_)
 
 
 # --- gaps
