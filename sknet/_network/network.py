@@ -226,8 +226,7 @@ class TwoLayerNetwork:
         multiply(work.ones, work.member_d_raw, work.b2_grad)
         if self._is_narrow and isinstance(X, np.ndarray):
             # one output and few inputs: sum_i x_i d_i w_j a'_ij needs no outer product
-            work.d_hidden.fill(1)
-            self.activation.backward(work.hidden, work.d_hidden)
+            self.activation.slope(work.hidden, work.d_hidden)
             if self.dropout:
                 np.multiply(work.d_hidden_rows, work.keep, out=work.d_hidden_rows)
             (X * work.member_d_raw).T.dot(work.d_hidden, work.first_grad)

@@ -16,7 +16,7 @@ FORMULAS = {
 
 @pytest.mark.parametrize(("activation", "formula"), FORMULAS.values(), ids=FORMULAS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_forward_is_the_formula_and_backward_its_derivative(activation, formula, dtype):
+def test_forward_is_the_formula_and_slope_its_derivative(activation, formula, dtype):
     Z = np.linspace(-5, 5, 100)  # an even number, so zero, ReLU's kink, is left out
     step, weight = 1e-6, np.linspace(1, 2, 100)
     slope = (formula(Z + step) - formula(Z - step)) / (2 * step)
@@ -24,6 +24,9 @@ def test_forward_is_the_formula_and_backward_its_derivative(activation, formula,
     tolerance = 1e-6 if dtype == np.float32 else 1e-9
     activation.forward(hidden)
     assert_allclose(hidden, formula(Z), rtol=tolerance)
+    own_slope = np.empty_like(hidden)
+    activation.slope(hidden, own_slope)
+    assert_allclose(own_slope, slope, atol=tolerance)
     activation.backward(hidden, gradient)
     assert_allclose(gradient, weight * slope, atol=tolerance)
 
