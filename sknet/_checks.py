@@ -262,9 +262,10 @@ def _check_values(values, name, problem, advice):
     ValueError
         For missing values, with the ``problem`` and the ``advice``, and mixed types.
     """
+    is_list = isinstance(values, (list, tuple))
     if isinstance(values, np.ma.MaskedArray):
         values = np.where(np.ma.getmaskarray(values), None, values.data.astype(object))
-    elif isinstance(values, (list, tuple)):  # NumPy would make strings of mixed types
+    elif is_list:  # NumPy would make strings of mixed types
         values = np.array(values, dtype=object)
     values = validation.column_or_1d(np.asarray(values), warn=True)
     if values.dtype.kind == "T":
@@ -282,6 +283,8 @@ def _check_values(values, name, problem, advice):
     types = {type(value) for value in values}
     if all(issubclass(t, (Real, np.bool_)) for t in types):
         return np.array(values.tolist())
+    if types == {str} and is_list:
+        return values.astype(str)
     try:
         sorted(set(values))
     except TypeError as error:

@@ -101,8 +101,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Smallest decrease of the loss that counts as an improvement. L-BFGS stops when
         no entry of the gradient is larger than this.
     n_iter_no_change : int or inf, default=8
-        Epochs without improvement after which training ends, three times as many at its
-        start. Without early stopping, it applies only to a constant rate.
+        Training ends after this many epochs without improvement, or three times as many
+        at the start. Without early stopping, it applies only to a constant rate.
     momentum : float, default=0.9
         Nesterov's momentum of 'sgd'. 0 is plain gradient descent.
     class_weight : dict, 'balanced' or None, default=None

@@ -410,7 +410,10 @@ def _out_of_fold_proba(plan, blend, rows):
     every = np.arange(len(rows.y))
     known_hashes = row_hash(rows.X, plan.data.rows, rows.group)
     place = find_rows(known_hashes, row_hash(rows.X, every, rows.group))
-    fold = np.where(place < 0, EVERY_FOLD, plan.fold[place])
+    own = place
+    if rows.group is not None:  # a row without weight may belong to a held-out group
+        own = find_rows(rows.group[plan.data.rows], rows.group)
+    fold = np.where(own < 0, EVERY_FOLD, plan.fold[own])
     # a copy has the statistics of the row that stands for it
     same = np.where(place < 0, every, plan.data.rows[place])
     dtype = working_dtype(plan.data.X.dtype)

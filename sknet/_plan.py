@@ -433,9 +433,10 @@ def _other_variants(plain, inputs, X, distinct):
         other = plain._replace(name=name, **changes)
         units = min(plain.hidden_layer_size, other.hidden_layer_size)
         other = other._replace(hidden_layer_size=units)
+        n_inputs = X.shape[1] * (3 if other.ranks else other.n_knots)
         if name not in CURVED:
             variants[other] = inputs
-        elif inputs.is_curved:
+        elif inputs.is_curved and n_inputs * other.n_estimators * units <= MOST_WEIGHTS:
             curves = other.n_knots, other.ranks, X, distinct.rows, distinct.weight
             variants[other] = inputs.with_curves(*curves)
     return variants

@@ -253,7 +253,9 @@ class Inputs:
             self._fence = _fence(values, weight[: len(some)])
         scaler = StandardScaler(with_mean=self.centred)
         if not first:
-            scaler.mean_, scaler.var_, scaler.n_samples_seen_ = self._moments
+            # copies, which StandardScaler may write to
+            moments = [np.copy(moment) for moment in self._moments]
+            scaler.mean_, scaler.var_, scaler.n_samples_seen_ = moments
             scaler.scale_ = None  # StandardScaler then continues
         for part, block in float_blocks(X, rows):
             if self.centred:
@@ -264,7 +266,8 @@ class Inputs:
             else:
                 smallest, largest = min_max_axis(block, axis=0, ignore_nan=True)
                 entries = np.repeat(weight[part], np.diff(block.indptr))
-                self._stored += np.bincount(block.indices, entries, len(self._low))
+                stored = np.bincount(block.indices, entries, len(self._low))
+                self._stored = self._stored + stored
             self._low = np.fmin(self._low, smallest)
             self._high = np.fmax(self._high, largest)
             scaler.partial_fit(block, sample_weight=weight[part])

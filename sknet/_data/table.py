@@ -188,6 +188,8 @@ def _levels(column, name):
     """The level of each row (n,) as a string, or None if it is missing."""
     if _is_category(column):
         levels = column.cast(nw.String).to_numpy().astype(object)
+        if _has_float_categories(column):
+            levels = np.array([str(v).removesuffix(".0") for v in levels], object)
         levels[_missing(column)] = None
         return levels
     missing = np.isnan(_numbers(column, name))
@@ -201,6 +203,12 @@ def _levels(column, name):
     levels = np.full(len(column), None)
     levels[~missing] = [str(int(value)) for value in present]
     return levels
+
+
+def _has_float_categories(column):
+    """Whether the levels are floats, which pandas makes of integers with a gap."""
+    is_categorical = column.dtype == nw.Categorical
+    return is_categorical and column.cat.get_categories().dtype.is_float()
 
 
 def _described(column, name):

@@ -27,8 +27,9 @@ def fit_stochastic(
     good_params, rate_factor, step = network.params.copy(), 1.0, 0
     for _ in range(max_iter):
         monitor.on_begin()
+        first_step = step
         while True:
-            total = 0.0
+            total, step = 0.0, first_step
             for X, y, weight in batches:
                 loss = network.loss_gradient(X, y, weight, dropout_rng)
                 total += loss * len(y)

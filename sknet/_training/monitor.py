@@ -23,8 +23,9 @@ REASONS = {
 }
 
 logger = logging.getLogger("sknet")
-# verbose asks for each line, so the level of the root logger must not hide it
-logger.setLevel(logging.INFO)
+if logger.level == logging.NOTSET:
+    # verbose asks for each line, so the level of the root logger must not hide it
+    logger.setLevel(logging.INFO)
 
 
 def say(line):

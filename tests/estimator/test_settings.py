@@ -90,7 +90,7 @@ def test_auto_takes_fewer_units_for_very_many_columns(d, given, expected):
 @SHORT_FIT
 @pytest.mark.parametrize(
     ("n", "dropout", "batch_size"),
-    [(100, 0.5, 32), (2000, 0.5, 100), (5000, 0.5, 250), (5200, 0.35, 256)],
+    [(100, 0.5, 32), (3200, 0.5, 40), (5000, 0.5, 62), (24000, 0.35, 256)],
 )
 def test_auto_follows_the_number_of_rows(rng, n, dropout, batch_size):
     rows = rng.normal(size=(n, 2))
