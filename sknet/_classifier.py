@@ -86,8 +86,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         or a decay of ``learning_rate * alpha`` at each step of 'adam'. Increase it
         against overfitting.
     batch_size : int or 'auto', default='auto'
-        Rows per step. 'auto' uses an eightieth of the distinct rows (a twentieth if X
-        is sparse), but at least 32 and at most 256.
+        Rows per step. 'auto' uses an eightieth of the distinct rows (a twentieth with
+        more than 128 network inputs), but at least 32 and at most 256.
     learning_rate : {'cosine', 'constant'}, default='cosine'
         Schedule. 'cosine' rises for a tenth of the steps and then falls to zero at
         `max_iter`. After `n_iter_no_change` epochs without improvement, it falls to

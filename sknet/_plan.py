@@ -28,7 +28,7 @@ from sknet._training.crossfit import OutOfFoldLoss, member_weights
 STRUCTURE = ("activation", "standardize", "n_knots")  # fixed once there are weights
 
 FEW_ROWS = 5_000  # distinct rows up to which "auto" takes more and narrower members
-STEPS_OF_EPOCH, STEPS_OF_SPARSE_EPOCH = 80, 20  # with batches of 32 to 256 rows
+FEW_INPUTS = 128  # of the network: up to here, batches are small
 MOST_EPOCHS, FEWEST_EPOCHS = 80, 3
 ROWS_OF_MOST_EPOCHS, EPOCH_POWER = 10_000, 1.1  # more rows, fewer epochs
 MOST_WEIGHTS = 1 << 24  # of the first layer: with gradient and moments 0.5 GB
@@ -130,15 +130,15 @@ class Plan:
     def batch_size(self):
         """Rows per step. "auto" is a share of the rows, but between 32 and 256.
 
-        A step of sparse rows takes as long as its update of all weights, so there are
-        fewer steps.
+        With many inputs, such as words, a step takes as long as the update of its
+        weights, so there are fewer steps.
         """
         n = len(self.data.rows)
         if self.settings.solver == "lbfgs":
             return min(n, max(256, LBFGS_ELEMENTS // max(self.shape[:3])))
         if self.settings.batch_size == "auto":
-            steps = STEPS_OF_SPARSE_EPOCH if self.state["sparse"] else STEPS_OF_EPOCH
-            return min(n, max(n // steps, 32), 256)
+            n_steps = 80 if self.inputs.n_inputs <= FEW_INPUTS else 20
+            return min(n, max(n // n_steps, 32), 256)
         return min(n, int(self.settings.batch_size))
 
     def first_params(self):
