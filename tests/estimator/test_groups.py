@@ -49,6 +49,15 @@ def test_a_group_is_left_out_as_a_whole(net, patients, settings):
     assert honest.temperature_ > leaky.temperature_
 
 
+def test_a_row_without_weight_is_left_out_with_its_group(net, patients):
+    X, y, groups = patients
+    weightless = np.unique(groups, return_index=True)[1]  # one row of each group
+    weight = np.ones(len(y))
+    weight[weightless] = 0
+    proba = net().fit(X, y, weight, groups=groups).oof_proba_[weightless]
+    assert log_loss(y[weightless], proba) > 0.75 * CHANCE
+
+
 def test_one_member_holds_whole_groups_out(net, patients):
     X, y, groups = patients
     settings = {"n_estimators": 1, "early_stopping": True, "store_oof_proba": False}

@@ -9,7 +9,9 @@ import logging
 import signal
 import threading
 
+import numpy as np
 import pytest
+import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
@@ -169,6 +171,24 @@ def test_an_error_amid_a_fit_changes_nothing(net, at_epoch, settings, fitted):
     assert_array_equal(
         clf.fit(X, Y).predict_proba(X), expected.fit(X, Y).predict_proba(X)
     )
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_a_stream_goes_on_after_an_error_as_if_it_had_not_been(
+    net, at_epoch, container
+):
+    rows, more = container(X[::2]), container(X[1::2])
+    clf, expected = (
+        net(verbose=0).partial_fit(rows, Y[::2], [0, 1, 2]) for _ in range(2)
+    )
+    clf.set_params(verbose=1)
+    at_epoch(1, fail)
+    with pytest.raises(MemoryError, match="at the end"):
+        clf.partial_fit(5 * more, Y[1::2])
+    clf.set_params(verbose=0)
+    for one in (clf, expected):
+        one.partial_fit(more, Y[1::2])
+    assert_array_equal(clf.predict_proba(X), expected.predict_proba(X))
 
 
 def n_blas_threads():

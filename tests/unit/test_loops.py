@@ -50,13 +50,18 @@ class Recorder(SGD):
         super().step(params, grads, rate)
 
 
-def train(network, data, optimizer, *, size=10, rate=0.1, max_iter=5):
+def train(network, data, optimizer, *, size=10, rate=0.1, steps=None, max_iter=5):
+    def _schedule(step):
+        if steps is not None:
+            steps.append(step)
+        return rate
+
     monitor = Monitor(network.params)
     fit_stochastic(
         network,
         batches_of(data, size, np.random.default_rng(0)),
         optimizer,
-        lambda step: rate,
+        _schedule,
         monitor,
         max_iter=max_iter,
         dropout_rng=np.random.default_rng(1),
@@ -100,9 +105,10 @@ def test_an_epoch_that_is_not_finite_runs_again_at_half_the_rate(rng, bad):
     start, losses = network.params.copy(), iter([1.0, 1.0, bad, *repeat(1.0, 5)])
     network.loss_gradient = lambda *args: next(losses)
     network.grads[:] = 1.0
-    recorder = Recorder(network.params)
-    monitor = train(network, data, recorder, max_iter=1)
+    recorder, steps = Recorder(network.params), []
+    monitor = train(network, data, recorder, steps=steps, max_iter=1)
     assert recorder.rates == [0.1, 0.1, *[0.05] * 5]
+    assert steps == [0, 1, *range(5)]  # the schedule begins the epoch again too
     assert monitor.n_recoveries == 1
     # the weights from before the epoch, then its five steps at half the rate
     assert_allclose(network.params, start - 5 * 0.05)
