@@ -49,12 +49,10 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     .. math:: p(y \mid x) = \operatorname{softmax}(a(z W_1 + b_1) W_2 + b_2)
 
-    from the scaled columns z, with a single sigmoid output for two classes. With 100
-    distinct rows or more, `fit` trains four variants of the network, which differ in
-    dropout and in the encoding of numeric columns. Their probabilities are blended with
-    weights that minimize the out-of-fold log-loss. A fit depends only on the weighted
-    data. A row of weight 3 equals three copies, a row of weight 0 has no effect, and
-    the order of the rows does not matter.
+    from the scaled columns z, with one sigmoid output for two classes. With 100
+    distinct rows or more, `fit` trains four variants, which differ in dropout and in
+    the encoding of numeric columns, and blends them by their out-of-fold log-loss. A
+    row of weight 3 equals three copies, and the order of the rows does not matter.
 
     Parameters
     ----------
@@ -71,8 +69,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         for up to 5,000 distinct rows and 0.35 for more. The other variants of a blend
         use 0.1.
     input_dropout : float, default=0.0
-        Share of inputs switched off at each training step. It is 0.4 in the variant
-        "masked" of a blend.
+        Share of inputs switched off at each step (0.4 in the variant "masked").
     blend : bool or 'auto', default='auto'
         Whether to blend four variants of the network. 'auto' blends with 100 distinct
         rows or more if `dropout` and `n_knots` are 'auto'. A blend needs dense X,
@@ -83,8 +80,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         ignores the batch, learning rate, momentum and dropout settings.
     alpha : float, default=0.01
         Weight decay: an L2 penalty of ``alpha / 2`` times the sum of squared weights,
-        or a decay of ``learning_rate * alpha`` at each step of 'adam'. Increase it
-        against overfitting.
+        or a decay of ``learning_rate * alpha`` at each step of 'adam'.
     batch_size : int or 'auto', default='auto'
         Rows per step. 'auto' uses an eightieth of the distinct rows (a twentieth with
         more than 128 network inputs), but at least 32 and at most 256.
@@ -112,32 +108,28 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Continue the previous fit for up to `max_iter` more epochs, with its weights,
         scaling and seed. Settings that the weights depend on must not change.
     dtype : {'float32', 'float64'}, default='float32'
-        Floating-point precision of training. L-BFGS always uses float64. Predictions
-        have the precision of the X given to `fit`.
+        Precision of training, except for L-BFGS, which always uses float64.
     early_stopping : bool or 'auto', default='auto'
-        Stop when the log-loss of rows that were left out of training does not improve,
-        and keep the best epoch. Each of several members leaves out a fold, and a single
-        member leaves out `validation_fraction`. 'auto' is False for a single member.
+        Stop when the log-loss of rows left out of training does not improve, and keep
+        the best epoch. Several members leave out a fold each. A single member leaves
+        out `validation_fraction`, but 'auto' stops it early only with `X_val`.
     validation_fraction : float, default=0.1
         Share of each class that a single member leaves out.
     store_oof_proba : bool, default=False
         Whether to keep the out-of-fold probabilities `oof_proba_`.
     standardize : bool, default=True
-        Subtract each column's mean and divide by its standard deviation (by the range
-        of a two-valued column), bound outliers smoothly at 5, and let 'adam' learn a
-        factor for each input [4]_. Sparse X is not centred. With False, X is unchanged.
+        Subtract each column's mean (not of sparse X), divide by its standard deviation,
+        bound outliers smoothly at 5, and let 'adam' learn a factor for each input [4]_.
     n_knots : int or 'auto', default='auto'
         Inputs of a standardized numeric column: 0 for the column alone, 1 for its parts
         above and below the mean, k up to 255 for a piecewise linear basis in k
         quantiles [5]_. 'auto' uses 1 for up to 128 columns and otherwise 0.
     categorical_features : 'from_dtype', array-like or None, default='from_dtype'
         Categorical columns: those of a frame with a categorical or string dtype, or the
-        given names, indices or mask, or none. Each level is a separate input, rare and
-        unseen levels share one, and a column with more than 40 levels is replaced by an
-        out-of-fold statistic of the labels.
+        given names, indices or mask, or none. Rare and unseen levels share an input,
+        and out-of-fold statistics of the labels replace more than 40 levels.
     random_state : int, RandomState, Generator or None, default=None
-        Seed of the initial weights, the folds, the shuffling and the dropout. Pass an
-        int to get the same model at each call.
+        Seed of the fit. Pass an int to get the same model at each call.
     n_jobs : int or None, default=None
         Threads for the variants of a blend and for the prediction of many rows. -1 uses
         all cores. The result does not depend on it.
@@ -152,12 +144,10 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Number of columns seen in `fit`, and their names, if all are strings.
     blend_weights_ : ndarray of shape (n_variants,)
         Weights of the variants "plain", "masked" ("sharp" beyond 5,000 rows), "knots"
-        and "ranks". Other attributes of the network and its training are those of
-        "plain".
+        and "ranks". The other attributes of networks are those of "plain".
     coefs_, intercepts_ : list of ndarray
-        Read-only weights, of shapes (n_inputs, hidden_layer_size) and
-        (hidden_layer_size, n_outputs), and biases of both layers, with a leading axis
-        for several members.
+        Read-only weights, such as (n_inputs, hidden_layer_size), and biases of both
+        layers, with a leading axis for several members.
     n_estimators_, hidden_layer_size_, batch_size_, n_knots_, dropout_ : int or float
         Values chosen by 'auto'.
     input_names_ : ndarray of shape (n_inputs,)
@@ -171,9 +161,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Probabilities of each training row from the member that was not trained on it,
         as from ``cross_val_predict``. NaN for the only row of a class.
     temperature_ : float
-        The logits are divided by the temperature before they are converted to
-        probabilities. It is fitted to the out-of-fold logits and then lowered, because
-        the mean of the members is less confident than each member. 1 without folds.
+        Divides the logits, so that probabilities of left-out rows are calibrated. It is
+        lower for the mean of the members than for one of them, and 1 without folds.
     n_iter_, best_iter_ : int
         Number of epochs, and the epoch, counted from 1, whose weights are kept.
     loss_curve_, validation_loss_curve_ : list of float
@@ -191,18 +180,15 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     .. [2] Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019.
     .. [3] Srivastava et al., "Dropout", JMLR 15, 2014.
     .. [4] Holzmüller, Grinsztajn and Steinwart, "Better by default", NeurIPS 2024.
-    .. [5] Gorishniy, Rubachev and Babenko, "On embeddings for numerical features in
-       tabular deep learning", NeurIPS 2022.
+    .. [5] Gorishniy et al., "On embeddings for numerical features", NeurIPS 2022.
 
     Examples
     --------
     >>> from sklearn.datasets import load_breast_cancer
-    >>> from sklearn.model_selection import train_test_split
     >>> from sknet import TwoLayerClassifier
     >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
-    >>> clf = TwoLayerClassifier(random_state=0).fit(X_train, y_train)
-    >>> bool(clf.score(X_test, y_test) > 0.95)
+    >>> clf = TwoLayerClassifier(random_state=0).fit(X[:400], y[:400])
+    >>> bool(clf.score(X[400:], y[400:]) > 0.95)
     True
     """
 
