@@ -123,7 +123,7 @@ def check_validation_set(estimator, rows, X_val, y_val, sample_weight_val):
     Raises
     ------
     ValueError
-        If only a part is given, or a label was not seen in training.
+        If only a part of the set is given, or if a label was not seen in training.
     """
     parts = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
     given = [name for name, part in parts.items() if part is not None]

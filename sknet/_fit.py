@@ -1,7 +1,8 @@
 """One fit, with its steps in the order in which they run.
 
 ``fit`` implements the estimator's ``fit`` and, with ``stream=True``, its
-``partial_fit``. It prepares, trains, calibrates and collects the attributes.
+``partial_fit``. It prepares the data, trains and calibrates the networks, and collects
+the attributes.
 """
 
 import math

@@ -366,7 +366,7 @@ def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
 
 
 def _groups(rows, distinct):
-    """Codes (n,) of the groups of the distinct rows: given ones, or rows of equal x."""
+    """The group (n,) of each distinct row. By default, rows of equal x are a group."""
     if rows.group is None:
         return group_by_hash(distinct.hashes)
     return np.unique(rows.group[distinct.rows], return_inverse=True)[1]

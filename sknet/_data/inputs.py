@@ -386,7 +386,7 @@ class Inputs:
         return sp.issparse(X) and not self.centred and not len(self.share)
 
     def take(self, X, rows):
-        """Inputs for some rows of X in new memory.
+        """Inputs for some rows of X, in newly allocated memory.
 
         If the model was fitted on dense X, it centres, so sparse rows are made dense.
         """
@@ -458,7 +458,7 @@ class Inputs:
         return sp.csr_array((z, X.indices, X.indptr), shape=X.shape)
 
     def _score_constants(self):
-        """Columns, and quantiles, scores and slopes (d, q), padded at their ends."""
+        """The columns and padded arrays (d, q) of quantiles, scores and slopes."""
         if "scores" not in self._constants:
             longest = max(len(quantiles) for _, quantiles, _ in self.scores)
             tables = np.full((3, len(self.scores), longest), np.inf, self.dtype)

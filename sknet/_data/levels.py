@@ -94,14 +94,14 @@ class LevelStatistics:
         return named
 
     def _places(self, X, i):
-        """The columns of the new X for the statistics of the i-th column of levels."""
+        """The columns of the new X that hold the statistics of the i-th such column."""
         width = self.logits[i].shape[1] - 1
         start = X.shape[1] - width * (len(self.columns) - i)
         return [self.columns[i], *range(start, start + width)]
 
 
 def _codes(values, n_levels):
-    """Codes, in which a missing value and an unseen level come after the levels."""
+    """Codes in which missing values and unseen levels come after the known levels."""
     codes = np.where(np.isnan(values), n_levels, values).astype(np.intp)
     return np.where(codes < 0, n_levels + 1, codes)
 

@@ -79,7 +79,7 @@ class Table:
         return table
 
     def name(self, j):
-        """Name of a column for messages; ``x0`` and so on without names."""
+        """Name of a column for messages, such as ``x0`` if they have no names."""
         return f"x{j}" if self.names is None else self.names[j]
 
     def transform(self, X):

@@ -159,7 +159,7 @@ Loss = SigmoidCrossEntropy | SoftmaxCrossEntropy
 
 
 def loss_for(n_classes: int) -> Loss:
-    """One sigmoid output for two classes, else one softmax output for each class."""
+    """The loss with one sigmoid output for two classes, otherwise the softmax loss."""
     return SigmoidCrossEntropy() if n_classes == 2 else SoftmaxCrossEntropy(n_classes)
 
 

@@ -2,8 +2,8 @@ r"""The network: flat parameters with named views, forward, loss and gradient.
 
 k networks ("members") with one hidden layer of h units are trained at once. They train
 on the same rows, so their first layers are computed as one wide matrix product. The
-second layers are computed as a batched product. With one member, k = 1, the same code
-is the textbook network.
+second layers are computed as a batched product. With one member (k = 1), the same code
+implements the textbook network.
 
 .. math:: H = a(X W_1 + b_1), \qquad Z_j = H_j W_{2,j} + b_{2,j}, \qquad
     L = \sum_{j=1}^{k} \sum_{i=1}^{n} w_{ij}\, \ell(y_i, z_{ij})
@@ -58,9 +58,9 @@ class Shape(NamedTuple):
     def views(self, flat: NDArray) -> tuple[NDArray, ...]:
         """W1 (d, k * h), W2 (k, h, o), b1 (k * h,) and b2 (k, 1, o), without a copy.
 
-        They lie in the order W2, W1, b1, b2. The weights come first, so that decay
-        applies to the first part of the vector. b1 follows W1, so that both form one
-        matrix.
+        They are stored in the order W2, W1, b1, b2. The weights come first, so that
+        decay applies to the first part of the vector. b1 follows W1, so that both form
+        one matrix.
         """
         d, h, o, k = self
         first, start = self.first_layer(flat), k * h * (o + d + 1)  # of b2
@@ -73,7 +73,7 @@ class Shape(NamedTuple):
         return flat[k * h * o : k * h * (o + d + 1)].reshape(d + 1, k * h)
 
     def member(self, j: int) -> NDArray[np.intp]:
-        """Positions in the flat vector of the parameters of member ``j`` alone."""
+        """Positions of member ``j``'s parameters in the flat vector."""
         W1, W2, b1, b2 = self.views(np.arange(self.n_params))
         own = slice(j * self.n_hidden, (j + 1) * self.n_hidden)
         parts = W2[j], W1[:, own], b1[own], b2[j]

@@ -71,8 +71,8 @@ class OutOfFoldLoss:
     data : Dataset
         The dataset with the rows' own weights (1, n).
     fold : ndarray of int of shape (n,)
-        The member that does not train on each row and therefore predicts it. A row in
-        EVERY_FOLD is predicted by every member, and a row in NO_FOLD by none.
+        For each row, the member that does not train on it and therefore predicts it. A
+        row in EVERY_FOLD is predicted by every member, and a row in NO_FOLD by none.
     rows_per_group : float
         Rows that tell as much as a single independent one.
     ready : ndarray of shape (n, n_inputs + 1) or None

@@ -47,7 +47,8 @@ class Monitor:
 
     The monitored loss is the validation loss if ``decides``, else the training loss.
     Only a validation loss can tell which epoch is best. A training loss favours epochs
-    before the weights have decayed, so without one the last epoch is kept.
+    before the weights have decayed, so without a validation loss, the last epoch is
+    kept.
 
     Parameters
     ----------
@@ -155,8 +156,8 @@ def joint_history(monitors):
     """Combine the histories of members trained together or one after the other.
 
     The curves are means. A member that ended early keeps its last value. The number of
-    the best epoch is that of the longest run. The reason is that of a member that did
-    not converge, if there is one.
+    the best epoch is that of the longest run. The reason for stopping is taken from a
+    member that did not converge, if there is one.
 
     Returns
     -------

@@ -72,10 +72,10 @@ class Adam(Optimizer):
         \theta \leftarrow (1 - \eta \alpha) \theta
         - \eta \frac{\sqrt{1 - \beta_2^t}}{1 - \beta_1^t} \frac{m}{\sqrt{v} + \epsilon}
 
-    Only the first ``n_decayed`` parameters, the weights, decay. The decay does not
-    depend on the gradient, so it depends neither on the batch size nor on the scale of
-    the loss. The moments are stored without the factors :math:`1 - \beta`, which the
-    step size includes.
+    Decay applies only to the first ``n_decayed`` parameters, which are the weights. It
+    does not depend on the gradient, so it depends neither on the batch size nor on the
+    scale of the loss. The moments are stored without the factors :math:`1 - \beta`,
+    which the step size includes.
     """
 
     def __init__(self, params, *, alpha=0.0, n_decayed=0):

@@ -1,8 +1,8 @@
 """The schedule of the learning rate: a warm-up, then half a cosine.
 
 A schedule is called with a step, counted from 0, and returns its learning rate. Its
-method ``lower(best_epoch)`` is called at a plateau and returns for how many more epochs
-training continues.
+method ``lower(best_epoch)`` is called at a plateau and returns the number of epochs for
+which training continues.
 """
 
 import math
