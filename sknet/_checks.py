@@ -145,15 +145,18 @@ def check_validation_set(estimator, rows, X_val, y_val, sample_weight_val):
 def check_X(estimator, X):
     """X (n_samples, n_features) for prediction, as an array or CSR."""
     # scikit-learn's checks take longer than the prediction of a single row
-    n_features, named = (
-        estimator.n_features_in_,
-        hasattr(estimator, "feature_names_in_"),
+    passes_all_checks = (
+        type(X) is np.ndarray
+        and X.dtype.char in PLAIN_DTYPES
+        and X.dtype.isnative
+        and X.ndim == 2
+        and X.shape[1] == estimator.n_features_in_
+        and X.size > 0
+        and not hasattr(estimator, "feature_names_in_")
+        and not estimator._table.levels
+        and _is_finite(X)
     )
-    plain = type(X) is np.ndarray and X.dtype.char in PLAIN_DTYPES and X.dtype.isnative
-    plain = plain and X.ndim == 2 and X.shape[1] == n_features and X.size > 0
-    if plain and not named and not estimator._table.levels and _is_finite(X):
-        return X
-    return _to_array(estimator, _plain_X(estimator, X))
+    return X if passes_all_checks else _to_array(estimator, _plain_X(estimator, X))
 
 
 def _is_finite(values):

@@ -347,7 +347,9 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self._validate_params()  # _fit_context skips this check after the first call
         return self._fit("partial_fit", (X, y, sample_weight), classes=classes)
 
-    def _fit(self, name, data, *, groups=None, classes=None, validation=(None,) * 3):
+    def _fit(
+        self, name, data, *, groups=None, classes=None, validation=(None, None, None)
+    ):
         """Check the input, train and assign the fitted attributes.
 
         If anything fails, the attributes are restored, and a fitted model stays usable.

@@ -83,8 +83,8 @@ def fit(settings, rows, validation, previous, begin_task, stream):
             plans = plans[: len(trainings)]
             attributes = fitted_attributes(plans, trainings)
             if settings.store_oof_proba and plans[0].fold is not None:
-                known = plans[0], attributes["_blend"], rows
-                attributes["oof_proba_"] = _out_of_fold_proba(*known)
+                proba = _out_of_fold_proba(plans[0], attributes["_blend"], rows)
+                attributes["oof_proba_"] = proba
     if trainings[-1].interruption is None:
         _warn_if_in_trouble(plans, trainings)
         if settings.store_oof_proba and plans[0].fold is None and not stream:
@@ -118,9 +118,8 @@ def _blas_threads(plans):
     plan = plans[0]
     d, h, o, k = plan.shape
     width = h if plan.settings.solver == "lbfgs" else k * h
-    d = (
-        o if plan.state["sparse"] else d
-    )  # products of sparse rows have one thread anyway
+    if plan.state["sparse"]:  # only the products of the second layer have threads
+        d = o
     if len(plans) == 1 and plan.batch_size * d * width >= WORTH_SHARING:
         return nullcontext()
     return _threadpools().limit(limits=1, user_api="blas")
@@ -175,12 +174,15 @@ def _train_stochastic(plan, task, is_interrupted=never):
         rngs = {purpose: plan.generator(purpose) for purpose in DRAWS}
         for purpose, state in (plan.before.get("generators") or {}).items():
             rngs[purpose].bit_generator.state = state
-        alpha = settings.alpha if settings.solver == "sgd" else 0.0
-        options = alpha, variant.dropout, variant.input_dropout
-        network = plan.network(plan.first_params(), *options)
+        network = plan.network(
+            plan.first_params(),
+            alpha=settings.alpha if settings.solver == "sgd" else 0.0,
+            dropout=variant.dropout,
+            input_dropout=variant.input_dropout,
+        )
         batches = Minibatches(data, plan.inputs, plan.batch_size, rngs["shuffle"])
-        optimizer, schedule = _optimizer(plan, network), None
-        max_iter, rate = plan.max_iter, settings.learning_rate_init
+        optimizer = _optimizer(plan, network)
+        max_iter, rate, schedule = plan.max_iter, settings.learning_rate_init, None
         if settings.learning_rate == "cosine" and not plan.stream:
             schedule = WarmupCosine(rate, max_iter, len(batches))
         monitor = _monitor(plan, network, schedule, ready=batches.ready)
@@ -193,8 +195,8 @@ def _train_stochastic(plan, task, is_interrupted=never):
                 state["params"] = network.params  # the last weights
                 state["optimizer"] = optimizer.state()
                 state["solver"] = settings.solver
-            trained = monitor.best_params, [monitor], state, interruption
-            return _calibrated(plan, *trained)
+            training = Training(monitor.best_params, [monitor], state, interruption)
+            return _calibrated(plan, training)
 
         def _fitted():
             return fitted_attributes([plan], [_training()])
@@ -244,7 +246,8 @@ def _train_lbfgs(plan, task):
 
     try:
         for j in range(k):
-            network = plan.network(start[shape.member(j)], settings.alpha, shape=lone)
+            params = start[shape.member(j)]
+            network = plan.network(params, shape=lone, alpha=settings.alpha)
             weight = data.weight[j if len(data.weight) > 1 else 0][np.newaxis]
             member_data, size = data._replace(weight=weight), plan.batch_size
             batches = Minibatches(member_data, plan.inputs, size, None, whole=True)
@@ -273,8 +276,9 @@ def _joined(plan, monitors, interruption=None):
         source = monitors[j if j < len(monitors) else 0]
         params[plan.shape.member(j)] = source.best_params
     if plan.fold is not None:  # copies of the first member trained on the other folds
-        plan = replace(plan, fold=np.where(plan.fold < len(monitors), plan.fold, -1))
-    return _calibrated(plan, params, monitors, {}, interruption)
+        fold = np.where(plan.fold < len(monitors), plan.fold, NO_FOLD)
+        plan = replace(plan, fold=fold)
+    return _calibrated(plan, Training(params, monitors, {}, interruption))
 
 
 def _monitor(plan, network, schedule=None, member=None, ready=None):
@@ -303,15 +307,17 @@ def _monitor(plan, network, schedule=None, member=None, ready=None):
     )
 
 
-def _calibrated(plan, params, monitors, state, interruption):
-    """The result, with temperatures fitted to the out-of-fold logits of ``params``."""
-    training = Training(params, monitors, state, interruption)
+def _calibrated(plan, training):
+    """Fit the temperature to the out-of-fold logits of the best epoch."""
     if plan.fold is None:
         return training
-    out_of_fold = plan.out_of_fold_loss(plan.network(params))
+    out_of_fold = plan.out_of_fold_loss(plan.network(training.params))
     loss = out_of_fold()
-    label_proba = out_of_fold.label_proba()
-    return Training(*training[:4], out_of_fold.temperature, loss, label_proba)
+    return training._replace(
+        temperature=out_of_fold.temperature,
+        out_of_fold_loss=loss,
+        label_proba=out_of_fold.label_proba(),
+    )
 
 
 def _blended(plans, trainings):
@@ -411,10 +417,10 @@ def _out_of_fold_proba(plan, blend, rows):
     every = np.arange(len(rows.y))
     known_hashes = row_hash(rows.X, plan.data.rows, rows.group)
     place = find_rows(known_hashes, row_hash(rows.X, every, rows.group))
-    own = place
+    relative = place  # a row of the same fold
     if rows.group is not None:  # a row without weight may belong to a held-out group
-        own = find_rows(rows.group[plan.data.rows], rows.group)
-    fold = np.where(own < 0, EVERY_FOLD, plan.fold[own])
+        relative = find_rows(rows.group[plan.data.rows], rows.group)
+    fold = np.where(relative < 0, EVERY_FOLD, plan.fold[relative])
     # a copy has the statistics of the row that stands for it
     same = np.where(place < 0, every, plan.data.rows[place])
     dtype = working_dtype(plan.data.X.dtype)

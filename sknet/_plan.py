@@ -24,7 +24,6 @@ from sknet._network.losses import Loss, loss_for
 from sknet._network.network import Shape, TwoLayerNetwork
 from sknet._training.crossfit import OutOfFoldLoss, member_weights
 
-# settings that the weights depend on
 STRUCTURE = ("activation", "standardize", "n_knots")  # fixed once there are weights
 
 FEW_ROWS = 5_000  # distinct rows up to which "auto" takes more and narrower members
@@ -106,10 +105,10 @@ class Plan:
         weight = member_weights(self.data.weight, self.fold, k)
         return self.data._replace(weight=weight)
 
-    def network(self, params, *options, shape=None):
+    def network(self, params, shape=None, **options):
         """A network on ``params``."""
-        fixed = ACTIVATIONS[self.settings.activation], self.loss
-        return TwoLayerNetwork(shape or self.shape, params, *fixed, *options)
+        shape, activation = shape or self.shape, ACTIVATIONS[self.settings.activation]
+        return TwoLayerNetwork(shape, params, activation, self.loss, **options)
 
     def out_of_fold_loss(self, network, ready=None):
         """Out-of-fold loss of the rows, from the members that do not train on them."""
@@ -176,7 +175,9 @@ class Plan:
         """Log-loss of the class frequencies on the rows whose loss is monitored."""
         data, n_classes = self.data, self.loss.n_classes
         frequency = np.bincount(data.y, data.weight[0], minlength=n_classes)
-        watched = (self.stops_early and self.held_out) or data
+        watched = data
+        if self.stops_early and self.held_out is not None:
+            watched = self.held_out
         labels = np.bincount(watched.y, watched.weight[0], minlength=n_classes)
         return float(-xlogy(labels / labels.sum(), frequency / frequency.sum()).sum())
 
@@ -236,9 +237,19 @@ def prepare(settings, rows, validation, previous, stream):
         "mean_weight": mean_weight,  # of these rows
         "split": split,  # names the rows that were left out; 0 if there were none
     }
-    trained_on = loss_for(len(rows.classes)), data, held_out, fold, rows_per_group
-    shared = *trained_on, stops_early, stream, previous, levels, next_state
-    return [Plan(settings, *variant, *shared) for variant in variants.items()]
+    shared = {
+        "loss": loss_for(len(rows.classes)),
+        "data": data,
+        "held_out": held_out,
+        "fold": fold,
+        "rows_per_group": rows_per_group,
+        "stops_early": stops_early,
+        "stream": stream,
+        "previous": previous,
+        "levels": levels,
+        "state": next_state,
+    }
+    return [Plan(settings, v, inputs, **shared) for v, inputs in variants.items()]
 
 
 def _seed(random_state):
@@ -306,8 +317,10 @@ def _variant(settings, previous, n, d):
     units, members = settings.hidden_layer_size, settings.n_estimators
     if settings.dropout != "auto":
         dropout = settings.dropout
-    k = min(k, max(4, room // (16 if units == "auto" else int(units))))
-    k = k if members == "auto" else int(members)
+    if members == "auto":
+        k = min(k, max(4, room // (16 if units == "auto" else int(units))))
+    else:
+        k = int(members)
     h = min(h, max(8, room // k)) if units == "auto" else int(units)
     return Variant("plain", k, h, dropout, settings.n_knots, settings.input_dropout)
 
@@ -337,7 +350,7 @@ def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
         n_groups = group.max() + 1
         if n_groups < max(k, 2):
             so = "No rows are left out" if n_groups < 2 else "There are as many folds"
-            warn(f"groups has only {n_groups} groups for {k} members. {so}.")
+            warn(f"groups has only {n_groups} groups for n_estimators={k}. {so}.")
         asked = n_groups > 1
     if k > 1:
         left_out = deal_folds(y, group, k, rng, heavy)
@@ -433,10 +446,11 @@ def _other_variants(plain, inputs, X, distinct):
         other = plain._replace(name=name, **changes)
         units = min(plain.hidden_layer_size, other.hidden_layer_size)
         other = other._replace(hidden_layer_size=units)
-        n_inputs = X.shape[1] * (3 if other.ranks else other.n_knots)
         if name not in CURVED:
             variants[other] = inputs
-        elif inputs.is_curved and n_inputs * other.n_estimators * units <= MOST_WEIGHTS:
+            continue
+        n_inputs = len(inputs.numeric) * (3 if other.ranks else other.n_knots)
+        if inputs.is_curved and n_inputs * other.n_estimators * units <= MOST_WEIGHTS:
             curves = other.n_knots, other.ranks, X, distinct.rows, distinct.weight
             variants[other] = inputs.with_curves(*curves)
     return variants

@@ -15,6 +15,13 @@ from sknet._classifier import TwoLayerClassifier
 from sknet._data.inputs import HALF_GAP, LIMIT, RAW_LIMIT, SQUASH, working_dtype
 from sknet._network.losses import SigmoidCrossEntropy
 
+ACTIVATION_OPERATORS = {
+    "relu": "Relu",
+    "tanh": "Tanh",
+    "logistic": "Sigmoid",
+    "identity": "Identity",
+}
+
 
 def register(estimator=TwoLayerClassifier):
     """Teach skl2onnx to convert `TwoLayerClassifier`, alone or inside other estimators.
@@ -73,12 +80,18 @@ def register(estimator=TwoLayerClassifier):
             "sknet.onnx.register needs skl2onnx. Install it with `pip install skl2onnx "
             "onnxruntime`."
         ) from error
-    options = {"zipmap": [True, False, "columns"], "output_class_labels": [False, True]}
-    options |= {"nocl": [True, False], "raw_scores": [True, False]}
-    name = "SknetTwoLayerClassifier"
-    shapes = shape_calculator.calculate_linear_classifier_output_shapes
     update_registered_converter(
-        estimator, name, shapes, _convert, parser=_parse, options=options
+        estimator,
+        "SknetTwoLayerClassifier",
+        shape_calculator.calculate_linear_classifier_output_shapes,
+        _convert,
+        parser=_parse,
+        options={
+            "zipmap": [True, False, "columns"],
+            "nocl": [True, False],
+            "output_class_labels": [False, True],
+            "raw_scores": [True, False],
+        },
     )
 
 
@@ -254,8 +267,7 @@ def _raw_prediction(node, inputs, network, activation):
     # a batch of k products: onnxruntime 1.20 fails to transpose doubles before one
     W1 = np.ascontiguousarray(W1.reshape(d, k, h).transpose(1, 0, 2))
     hidden = node("Add", node("MatMul", inputs, W1), b1.reshape(k, 1, h))
-    operator = "Sigmoid" if activation == "logistic" else activation.capitalize()
-    hidden = node(operator, hidden)
+    hidden = node(ACTIVATION_OPERATORS[activation], hidden)
     return node("Add", node("MatMul", hidden, W2), b2)
 
 
@@ -264,7 +276,9 @@ def _scores(node, X, models, raw_scores):
     binary = isinstance(models[0].network.loss, SigmoidCrossEntropy)
     as_number = models[0].network.params.dtype.type
     members = []
-    for model in (model for model in models if model.weight):
+    for model in models:
+        if model.weight == 0:
+            continue
         inputs = _inputs(node, X, model.inputs)
         raw = _raw_prediction(node, inputs, model.network, model.activation)
         raw = node("Mul", raw, as_number(1 / model.temperature))

@@ -96,9 +96,14 @@ class OutOfFoldLoss:
     def __call__(self):
         """The loss of the network in its current state."""
         _, _, y, (weight,), _ = self.data
-        rows = self.raw_prediction(), y, weight
-        options = {"start": self.temperature, "rows_per_group": self.rows_per_group}
-        self.temperature, loss = fit_temperature(self.network.loss, *rows, **options)
+        self.temperature, loss = fit_temperature(
+            self.network.loss,
+            self.raw_prediction(),
+            y,
+            weight,
+            start=self.temperature,
+            rows_per_group=self.rows_per_group,
+        )
         return loss
 
     def label_proba(self):
@@ -214,10 +219,11 @@ def factor_of_mean(loss, raws, weights, row_weight):
         means = (loss.mean_proba(raw / factor) for raw in raws)
         return _sharpness(sum(w * p for w, p in zip(weights, means, strict=True)))
 
-    def _sharpness_of_members(raw):
-        return np.mean([_sharpness(loss.mean_proba(each[np.newaxis])) for each in raw])
-
-    of_members = float(np.dot(weights, list(map(_sharpness_of_members, raws))))
+    alone = [
+        np.mean([_sharpness(loss.mean_proba(member[np.newaxis])) for member in raw])
+        for raw in raws
+    ]
+    of_members = float(np.dot(weights, alone))
     lost = of_members - _sharpness_of_mean(1.0)
     target = of_members + lost
     if lost <= SMALLEST_LOSS or not np.isfinite(target):

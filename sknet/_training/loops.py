@@ -96,8 +96,14 @@ def fit_lbfgs(network, batches, monitor, max_iter, tol):
     options = {"maxiter": max_iter, "maxfun": 1_000 * max_iter, "gtol": tol}
     # relative decrease, as small as the gradient
     options["ftol"] = min(1e-9**0.5, tol) ** 2
-    how = {"method": "L-BFGS-B", "callback": _end_iteration, "options": options}
-    result = minimize(_objective, network.params.copy(), jac=True, **how)
+    result = minimize(
+        _objective,
+        network.params.copy(),
+        method="L-BFGS-B",
+        jac=True,
+        callback=_end_iteration,
+        options=options,
+    )
     network.params[:] = result.x
     if not monitor.loss_curve:  # the start was a minimum already
         monitor.end_epoch(_loss_of(result))

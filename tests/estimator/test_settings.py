@@ -88,6 +88,16 @@ def test_auto_takes_fewer_units_for_very_many_columns(d, given, expected):
 
 
 @SHORT_FIT
+@pytest.mark.parametrize(("d", "n_variants"), [(100, 4), (4_000, 3), (15_000, 2)])
+def test_a_blend_of_many_columns_has_no_wide_variants(rng, d, n_variants):
+    """Knots would need 13 inputs for each column, and ranks three."""
+    rows = rng.normal(size=(40, d)).astype(np.float32)
+    clf = TwoLayerClassifier(max_iter=1, blend=True, early_stopping=True)
+    clf.fit(rows, np.arange(40) % 2)
+    assert len(clf.blend_weights_) == n_variants
+
+
+@SHORT_FIT
 @pytest.mark.parametrize(
     ("n", "dropout", "batch_size"),
     [(100, 0.5, 32), (3200, 0.5, 40), (5000, 0.5, 62), (24000, 0.35, 256)],
