@@ -169,6 +169,8 @@ def check_pages(tab, address):
             tab.emulate_media(color_scheme=scheme)
             tab.goto(address + page)
             assert tab.locator("h1").count() == 1, f"{page} should have one heading"
+            overflow = "document.documentElement.scrollWidth - window.innerWidth"
+            assert tab.evaluate(overflow) <= 0, f"{page} is wider than {width} pixels"
             cut = tab.evaluate(CUT_OFF)
             assert not cut, f"{page} cuts off {cut} in a window of {width} pixels"
             theme = tab.evaluate("document.documentElement.dataset.theme")

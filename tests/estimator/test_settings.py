@@ -100,7 +100,7 @@ def test_a_blend_of_many_columns_has_no_wide_variants(rng, d, n_variants):
 @SHORT_FIT
 @pytest.mark.parametrize(
     ("n", "dropout", "batch_size"),
-    [(100, 0.5, 32), (3200, 0.5, 40), (5000, 0.5, 62), (24000, 0.35, 256)],
+    [(100, 0.5, 32), (5000, 0.5, 62), (5200, 0.35, 65), (24000, 0.35, 256)],
 )
 def test_auto_follows_the_number_of_rows(rng, n, dropout, batch_size):
     rows = rng.normal(size=(n, 2))
