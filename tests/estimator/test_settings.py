@@ -99,11 +99,17 @@ def test_a_blend_of_many_columns_has_no_wide_variants(rng, d, n_variants):
 
 @SHORT_FIT
 @pytest.mark.parametrize(
-    ("n", "dropout", "batch_size"),
-    [(100, 0.5, 32), (5000, 0.5, 62), (5200, 0.35, 65), (24000, 0.35, 256)],
+    ("n", "d", "dropout", "batch_size"),
+    [
+        (100, 2, 0.5, 32),
+        (5000, 2, 0.5, 62),
+        (5200, 2, 0.35, 65),
+        (24000, 2, 0.35, 256),
+        (5000, 65, 0.5, 250),  # 130 inputs
+    ],
 )
-def test_auto_follows_the_number_of_rows(rng, n, dropout, batch_size):
-    rows = rng.normal(size=(n, 2))
+def test_auto_follows_the_number_of_rows(rng, n, d, dropout, batch_size):
+    rows = rng.normal(size=(n, d))
     clf = TwoLayerClassifier(2, n_estimators=1, max_iter=1).fit(rows, rows[:, 0] > 0)
     assert (clf.dropout_, clf.batch_size_) == (dropout, batch_size)
     clf.set_params(dropout=0.1, batch_size=7).fit(rows, rows[:, 0] > 0)
