@@ -10,6 +10,7 @@ import functools
 import http.server
 import itertools
 import os
+import re
 import shutil
 import sys
 import threading
@@ -199,9 +200,8 @@ def check_search(tab, address):
     )
     field.first.fill("store_oof_proba")
     field.first.press("Enter")
-    tab.wait_for_selector("ul.search li a")
-    found = tab.locator("ul.search li a").all_inner_texts()
-    assert any("TwoLayerClassifier" in text or "fold" in text for text in found)
+    results = tab.locator("ul.search li a")  # they appear one after the other
+    results.filter(has_text=re.compile("TwoLayerClassifier|fold")).first.wait_for()
     photograph(tab, "search")
     tab.goto(address + "search.html?q=threshold")
     tab.wait_for_selector("ul.search li a")
