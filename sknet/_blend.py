@@ -66,7 +66,8 @@ class Blend:
         """
         if self.levels is not None:
             X = self.levels.transform(X)
-        models, loss = self.models, self.models[0].network.loss
+        loss = self.models[0].network.loss
+        models = [model for model in self.models if model.weight]
         weights = [model.weight for model in models]
 
         def _predict(part):

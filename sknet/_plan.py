@@ -46,8 +46,8 @@ class Variant(NamedTuple):
     ranks: bool = False
 
 
-# What the variants of a blend change of the first one, "plain". With few rows, masked
-# inputs make up for the data that are missing; with many, little dropout fits better.
+# What the variants of a blend change of "plain", which is trained without a blend. With
+# few rows, masked inputs make up for the data that are missing.
 BLEND_OF_FEW_ROWS = {
     "masked": {"dropout": 0.1, "input_dropout": 0.4, "hidden_layer_size": 32},
     "knots": {"dropout": 0.1, "n_knots": 12, "hidden_layer_size": 32},
@@ -59,7 +59,7 @@ BLEND_OF_MANY_ROWS = {
     "ranks": {"dropout": 0.1, "ranks": True},
 }
 CURVED = {"knots", "ranks"}  # variants that need columns of more than two values
-ROWS_TO_BLEND = 100  # distinct rows from which on "auto" blends
+ROWS_TO_BLEND = 100  # independent distinct rows from which on "auto" blends
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ class Plan:
     state: dict[str, Any]  # what a later call continues from; training adds to it
 
     def generator(self, purpose):
-        """A random generator for each purpose and variant."""
-        name = "" if self.variant.name == "plain" else self.variant.name
+        """A random generator for each purpose, and for each variant with curves."""
+        name = self.variant.name if self.variant.name in CURVED else ""
         return generator(self.state["seed"], purpose + name)
 
     @property
@@ -185,7 +185,7 @@ class Plan:
 def prepare(settings, rows, validation, previous, stream):
     """Weight, split and scale the rows, and resolve "auto".
 
-    Returns the plans of all variants, the first of which is "plain".
+    Returns the plans of all variants.
     """
     state = previous.get("_state", {})
     seed = state["seed"] if state else _seed(settings.random_state)
@@ -216,8 +216,9 @@ def prepare(settings, rows, validation, previous, stream):
     if stream or not previous:
         inputs.partial_fit(rows.X, distinct.rows, distinct.weight)
     variants = {variant: inputs}
-    if not stream and _blends(settings, len(distinct.rows), fold, inputs):
-        variants.update(_other_variants(variant, inputs, rows.X, distinct))
+    n_independent = len(distinct.rows) / rows_per_group
+    if not stream and _blends(settings, n_independent, fold, inputs):
+        variants = _blend_variants(variant, inputs, rows.X, distinct)
 
     n_rows = len(distinct.rows) + before.get("n_rows", 0)
     mean_weight, share = before.get("mean_weight", 0.0), len(distinct.rows) / n_rows
@@ -303,7 +304,7 @@ def _variant(settings, previous, n, d):
     if previous:
         if len(previous["_blend"].models) > 1:
             warn(
-                "The fit that is continued was a blend. Only its variant 'plain' is "
+                "The fit that is continued was a blend. Only its first variant is "
                 "trained further, and the others are dropped. Use blend=False from the "
                 "first fit on."
             )
@@ -439,8 +440,8 @@ def _blends(settings, n, fold, inputs):
     return wanted and possible
 
 
-def _other_variants(plain, inputs, X, distinct):
-    """The inputs of all variants of a blend but the first one."""
+def _blend_variants(plain, inputs, X, distinct):
+    """The variants of a blend and their inputs. Without curves, "plain" is one."""
     variants, few = {}, len(distinct.rows) <= FEW_ROWS
     for name, changes in (BLEND_OF_FEW_ROWS if few else BLEND_OF_MANY_ROWS).items():
         other = plain._replace(name=name, **changes)
@@ -453,7 +454,7 @@ def _other_variants(plain, inputs, X, distinct):
         if inputs.is_curved and n_inputs * other.n_estimators * units <= MOST_WEIGHTS:
             curves = other.n_knots, other.ranks, X, distinct.rows, distinct.weight
             variants[other] = inputs.with_curves(*curves)
-    return variants
+    return variants if len(variants) > 1 else {plain: inputs, **variants}
 
 
 def _scaled(data, X, mean_weight):

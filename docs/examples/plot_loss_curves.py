@@ -11,7 +11,7 @@ this plot before you change a setting.
 # -------------
 # The solid line is the training loss, measured with dropout. The dashed line is the
 # loss on held-out rows, measured without dropout. The dot marks the epoch whose weights
-# are kept. For a blend, the curves are those of the variant "plain".
+# are kept. For a blend, the curves are those of its first variant.
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits

@@ -357,29 +357,30 @@ class Inputs:
 
     def _curve(self, z, out):
         """Write ramps and normal scores of scaled columns ``z`` (n, d) into ``out``."""
-        column, low, width = self.ramps
+        z = np.ascontiguousarray(z.T)  # (d, n), so that a row of z has one of each knot
+        column, low, width = (a[:, np.newaxis] for a in self.ramps)
         m = len(column)
         if m:
-            ramps = z.take(column, axis=1)
+            ramps = z[self.ramps[0]]
             ramps -= low.astype(z.dtype)
             ramps /= width.astype(z.dtype)
             np.maximum(ramps, 0, out=ramps)
             np.minimum(ramps, 1, out=ramps)
             # a bump at each knot but the first: a ramp less the next one of its column
             follows = np.flatnonzero(column[1:] == column[:-1])
-            bumps = out[:, :m]
-            bumps[...] = ramps
-            bumps[:, follows] -= ramps[:, follows + 1]
-            bumps -= self.ramp_mean.astype(out.dtype)
+            bumps = ramps - self.ramp_mean.astype(out.dtype)[:, np.newaxis]
+            bumps[follows] -= ramps[follows + 1]
+            out[:, :m] = bumps.T
         if self.scores:
             column, quantiles, values, slopes = self._score_constants()
-            z = np.maximum(z.take(column, axis=1), quantiles[:, 0])
-            segment = (z[:, :, np.newaxis] >= quantiles).sum(axis=2) - 1
-            segment += np.arange(len(column)) * quantiles.shape[1]
-            scores = out[:, m : m + len(column)]
-            np.subtract(z, quantiles.take(segment), out=scores)
+            z = np.maximum(z[column], quantiles[:, :1])
+            reached = z >= quantiles.T[:, :, np.newaxis]  # (q, d, n)
+            segment = reached.sum(axis=0, dtype=np.uint8).astype(np.intp) - 1
+            segment += np.arange(len(column))[:, np.newaxis] * quantiles.shape[1]
+            scores = z - quantiles.take(segment)
             scores *= slopes.take(segment)
             scores += values.take(segment)
+            out[:, m : m + len(column)] = scores.T
 
     def stays_sparse(self, X):
         """Whether the inputs for X are sparse."""

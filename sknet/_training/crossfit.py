@@ -14,7 +14,7 @@ from sknet._data.folds import EVERY_FOLD
 MOST_NEWTON_STEPS = 20
 N_EM_STEPS = 100
 PSEUDO_COUNT = 1.0  # rows for each variant of a blend
-SMALLEST_WEIGHT = 0.02  # of a variant that is kept
+SMALLEST_WEIGHT = 0.15  # of a variant that is kept
 MOST_LOGITS = 1 << 18  # of the rows that tell how much the members differ
 LOWEST_FACTOR = 0.5  # of the temperature of the mean, over that of the members
 SMALLEST_LOSS = 1e-9  # of sharpness: less is rounding

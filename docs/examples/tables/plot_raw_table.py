@@ -91,8 +91,8 @@ clf = models["raw frame"]
 print(*clf.input_names_, sep="\n")
 
 # %%
-# The size of the input weights of the variant "plain"
-# ----------------------------------------------------
+# The size of the input weights of the first variant
+# --------------------------------------------------
 
 size = np.sqrt((clf.coefs_[0] ** 2).mean(axis=(0, 2)))
 order = size.argsort()
