@@ -152,17 +152,20 @@ def _train(plans, task):
         return trainings
     interrupted, interruption = Event(), None
     with ThreadPoolExecutor(threads) as pool:
-        futures, stop = [], interrupted.is_set
+        futures, stop = {}, interrupted.is_set
         try:
-            futures = [pool.submit(_train_stochastic, p, task, stop) for p in plans]
-            while wait(futures, timeout=0.1).not_done:  # else Windows ignores Ctrl-C
+            # the largest network first, so that the threads end at about the same time
+            for p in sorted(plans, key=lambda plan: -plan.shape.n_params):
+                futures[p.variant] = pool.submit(_train_stochastic, p, task, stop)
+            # without a timeout, Windows ignores Ctrl-C
+            while wait(futures.values(), timeout=0.1).not_done:
                 pass
         except KeyboardInterrupt as error:
             interrupted.set()
             interruption = error
             if not futures:
                 raise
-        trainings = [future.result() for future in futures]
+        trainings = [futures[plan.variant].result() for plan in plans]
     trainings[-1] = trainings[-1]._replace(interruption=interruption)
     return trainings
 

@@ -51,12 +51,12 @@ class Variant(NamedTuple):
 BLEND_OF_FEW_ROWS = {
     "masked": {"dropout": 0.1, "input_dropout": 0.4, "hidden_layer_size": 32},
     "knots": {"dropout": 0.1, "n_knots": 12, "hidden_layer_size": 32},
-    "ranks": {"dropout": 0.1, "ranks": True, "hidden_layer_size": 32},
+    "ranks": {"dropout": 0.1, "ranks": True, "hidden_layer_size": 64},
 }
 BLEND_OF_MANY_ROWS = {
-    "sharp": {"dropout": 0.1},
-    "knots": {"dropout": 0.1, "n_knots": 12, "hidden_layer_size": 64},
-    "ranks": {"dropout": 0.1, "ranks": True},
+    "sharp": {"dropout": 0.1, "hidden_layer_size": 48},
+    "knots": {"dropout": 0.1, "n_knots": 12, "hidden_layer_size": 32},
+    "ranks": {"dropout": 0.2, "ranks": True, "hidden_layer_size": 256},
 }
 CURVED = {"knots", "ranks"}  # variants that need columns of more than two values
 ROWS_TO_BLEND = 100  # independent distinct rows from which on "auto" blends
@@ -218,7 +218,7 @@ def prepare(settings, rows, validation, previous, stream):
     variants = {variant: inputs}
     n_independent = len(distinct.rows) / rows_per_group
     if not stream and _blends(settings, n_independent, fold, inputs):
-        variants = _blend_variants(variant, inputs, rows.X, distinct)
+        variants = _blend_variants(settings, variant, inputs, rows.X, distinct)
 
     n_rows = len(distinct.rows) + before.get("n_rows", 0)
     mean_weight, share = before.get("mean_weight", 0.0), len(distinct.rows) / n_rows
@@ -440,12 +440,14 @@ def _blends(settings, n, fold, inputs):
     return wanted and possible
 
 
-def _blend_variants(plain, inputs, X, distinct):
+def _blend_variants(settings, plain, inputs, X, distinct):
     """The variants of a blend and their inputs. Without curves, "plain" is one."""
     variants, few = {}, len(distinct.rows) <= FEW_ROWS
+    room = MOST_WEIGHTS // X.shape[1]
     for name, changes in (BLEND_OF_FEW_ROWS if few else BLEND_OF_MANY_ROWS).items():
-        other = plain._replace(name=name, **changes)
-        units = min(plain.hidden_layer_size, other.hidden_layer_size)
+        other, units = plain._replace(name=name, **changes), plain.hidden_layer_size
+        if settings.hidden_layer_size == "auto":
+            units = min(other.hidden_layer_size, max(8, room // plain.n_estimators))
         other = other._replace(hidden_layer_size=units)
         if name not in CURVED:
             variants[other] = inputs
