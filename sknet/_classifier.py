@@ -68,7 +68,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Share of hidden units switched off at each training step [3]_. 'auto' uses 0.5
         for up to 5,000 distinct rows and 0.35 for more, but 0.1 in a blend.
     input_dropout : float, default=0.0
-        Share of inputs switched off at each step (0.4 in the variant "masked").
+        Share of inputs switched off at each step (0.5 in the variant "masked").
     blend : bool or 'auto', default='auto'
         Whether to blend three variants of the network. 'auto' blends with 100 distinct
         rows (or groups) if `dropout` and `n_knots` are 'auto'. A blend needs dense X,

@@ -83,7 +83,7 @@ def test_probabilities_are_weighted_means_of_the_members(net, X, y):
 
 
 def test_the_first_variant_is_a_network_with_masked_inputs(net, X, y, params_of):
-    masked = {"dropout": 0.1, "input_dropout": 0.4}
+    masked = {"dropout": 0.1, "input_dropout": 0.5}
     blend, single = net().fit(X, y), net(blend=False, **masked).fit(X, y)
     assert_array_equal(params_of(blend), params_of(single), strict=True)
     assert blend.loss_curve_ == single.loss_curve_

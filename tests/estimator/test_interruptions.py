@@ -125,7 +125,7 @@ def test_an_interrupted_blend_keeps_what_was_learnt(
     assert 20 <= clf.n_iter_ <= 60
     assert len(clf.blend_weights_) == n_variants
     assert clf.blend_weights_.sum() == pytest.approx(1)
-    settings |= {"dropout": 0.1, "input_dropout": 0.4}
+    settings |= {"dropout": 0.1, "input_dropout": 0.5}
     settings |= {"blend": False, "max_iter": clf.n_iter_, "verbose": 0}
     assert_array_equal(clf.coefs_[0], net(**settings).fit(X, Y).coefs_[0])
 

@@ -146,7 +146,7 @@ def test_in_a_blend_a_variant_is_a_task_of_its_own():
     lengths = Counter(p[:2] for p in snapshots.taken if len(p) == 3)
     assert lengths == dict.fromkeys(variants, EPOCHS)
     masked = snapshots.taken[ROOT, ("masked", 0)]
-    same = net(dropout=0.1, input_dropout=0.4).fit(X, Y)
+    same = net(dropout=0.1, input_dropout=0.5).fit(X, Y)
     assert_array_equal(masked.predict_proba(X), same.predict_proba(X))
     last = snapshots.taken[(ROOT,)]
     assert_array_equal(last.predict_proba(X), clf.predict_proba(X))
