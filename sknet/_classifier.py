@@ -50,7 +50,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     .. math:: p(y \mid x) = \operatorname{softmax}(a(z W_1 + b_1) W_2 + b_2)
 
     from the scaled columns z, with one sigmoid output for two classes. With 100
-    distinct rows or more, `fit` trains three variants, which differ in dropout and in
+    distinct rows or more, `fit` trains several variants, which differ in dropout and in
     the encoding of numeric columns, and blends them by their out-of-fold log-loss. A
     row of weight 3 equals three copies, and the order of the rows does not matter.
 
@@ -66,11 +66,11 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Activation of the hidden units.
     dropout : float or 'auto', default='auto'
         Share of hidden units switched off at each training step [3]_. 'auto' uses 0.5
-        for up to 5,000 distinct rows and 0.35 for more, but 0.1 in a blend.
+        for up to 5,000 distinct rows and 0.35 for more. Other variants use 0.1 or 0.2.
     input_dropout : float, default=0.0
         Share of inputs switched off at each step (0.5 in the variant "masked").
     blend : bool or 'auto', default='auto'
-        Whether to blend three variants of the network. 'auto' blends with 100 distinct
+        Whether to blend variants of the network. 'auto' blends with 100 distinct
         rows (or groups) if `dropout` and `n_knots` are 'auto'. A blend needs dense X,
         folds, `standardize`, a solver other than 'lbfgs', and no `warm_start`.
     solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
@@ -142,8 +142,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     n_features_in_, feature_names_in_ : int, ndarray of str
         Number of columns seen in `fit`, and their names, if all are strings.
     blend_weights_ : ndarray of shape (n_variants,)
-        Weights of the variants "masked" ("sharp" beyond 5,000 rows), "knots" and
-        "ranks". The other attributes of networks are those of the first variant.
+        Weights of the variants "plain", "masked", "knots" and "ranks", or beyond 5,000
+        rows "sharp", "knots" and "ranks". Other attributes describe the first variant.
     coefs_, intercepts_ : list of ndarray
         Read-only weights, such as (n_inputs, hidden_layer_size), and biases of both
         layers, with a leading axis for several members.

@@ -49,6 +49,7 @@ class Variant(NamedTuple):
 # What the variants of a blend change of "plain", which is trained without a blend. With
 # few rows, masked inputs make up for the data that are missing.
 BLEND_OF_FEW_ROWS = {
+    "plain": {},
     "masked": {"dropout": 0.1, "input_dropout": 0.5, "hidden_layer_size": 32},
     "knots": {"dropout": 0.1, "n_knots": 12, "hidden_layer_size": 32},
     "ranks": {"dropout": 0.1, "ranks": True, "hidden_layer_size": 64},

@@ -88,7 +88,7 @@ def test_auto_takes_fewer_units_for_very_many_columns(d, given, expected):
 
 
 @SHORT_FIT
-@pytest.mark.parametrize(("d", "n_variants"), [(100, 3), (4_000, 2), (15_000, 2)])
+@pytest.mark.parametrize(("d", "n_variants"), [(100, 4), (4_000, 3), (15_000, 2)])
 def test_a_blend_of_many_columns_has_no_wide_variants(rng, d, n_variants):
     """Knots would need 13 inputs for each column, and ranks three."""
     rows = rng.normal(size=(40, d)).astype(np.float32)

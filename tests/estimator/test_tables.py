@@ -187,7 +187,7 @@ def test_weights_are_copies_with_gaps_and_levels(small_net, rng, gappy, y, blend
     settings["store_oof_proba"] = True
     clf = small_net(**settings).fit(gappy, y, sample_weight=weight)
     other = small_net(**settings).fit(gappy.iloc[copies], y[copies])
-    assert len(clf.blend_weights_) == (3 if blend else 1)
+    assert len(clf.blend_weights_) == (4 if blend else 1)
     assert not [name for name in clf.input_names_ if "weight 0" in name]
     assert_array_equal(clf.blend_weights_, other.blend_weights_)
     assert_same_model(clf, gappy, other, gappy)

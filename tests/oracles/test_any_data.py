@@ -299,7 +299,7 @@ def stream(settings, X, y, weight=None):
 
 
 WAYS = {
-    "defaults": {},  # three variants, blended
+    "defaults": {},  # four variants, blended
     "one variant": {"blend": False},
     "batches of one": {"batch_size": 1, "max_iter": 2},
     "small batches": {"batch_size": 7},
