@@ -95,7 +95,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     tol : float, default=1e-4
         Smallest decrease of the loss that counts as an improvement. L-BFGS stops when
         no entry of the gradient is larger than this.
-    n_iter_no_change : int or inf, default=8
+    n_iter_no_change : int or inf, default=6
         Training ends after this many epochs without improvement, or three times as many
         at the start. Without early stopping, it applies only to a constant rate.
     momentum : float, default=0.9
@@ -142,8 +142,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     n_features_in_, feature_names_in_ : int, ndarray of str
         Number of columns seen in `fit`, and their names, if all are strings.
     blend_weights_ : ndarray of shape (n_variants,)
-        Weights of the variants "plain", "masked", "knots" and "ranks", or beyond 5,000
-        rows "sharp", "knots" and "ranks". Other attributes describe the first variant.
+        Weights of the variants "plain" (up to 1,000 rows), "masked" ("sharp" beyond
+        5,000), "knots" and "ranks". Other attributes describe the first variant.
     coefs_, intercepts_ : list of ndarray
         Read-only weights, such as (n_inputs, hidden_layer_size), and biases of both
         layers, with a leading axis for several members.
@@ -212,7 +212,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         learning_rate_init=0.01,
         max_iter="auto",
         tol=1e-4,
-        n_iter_no_change=8,
+        n_iter_no_change=6,
         momentum=0.9,
         class_weight=None,
         warm_start=False,

@@ -5,6 +5,7 @@ this module and ``_fit`` read the settings of the network and of training. The f
 are in the order in which ``prepare`` calls them.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -46,18 +47,18 @@ class Variant(NamedTuple):
     ranks: bool = False
 
 
-# What the variants of a blend change of "plain", which is trained without a blend. With
-# few rows, masked inputs make up for the data that are missing.
-BLEND_OF_FEW_ROWS = {
-    "plain": {},
-    "masked": {"dropout": 0.1, "input_dropout": 0.5, "hidden_layer_size": 32},
-    "knots": {"dropout": 0.1, "n_knots": 12, "hidden_layer_size": 32},
-    "ranks": {"dropout": 0.1, "ranks": True, "hidden_layer_size": 64},
-}
-BLEND_OF_MANY_ROWS = {
-    "sharp": {"dropout": 0.1, "hidden_layer_size": 48},
-    "knots": {"dropout": 0.1, "n_knots": 12, "hidden_layer_size": 32},
-    "ranks": {"dropout": 0.2, "ranks": True, "hidden_layer_size": 256},
+# What the variants of a blend change of "plain", the network without a blend, by the
+# number of distinct rows up to which they are used. With few rows, masked inputs make
+# up for the data that are missing; with many, a wide network fits finer structure.
+MASKED = {"dropout": 0.1, "input_dropout": 0.5, "hidden_layer_size": 32}
+KNOTS = {"dropout": 0.1, "n_knots": 12, "hidden_layer_size": 32}
+RANKS = {"dropout": 0.1, "ranks": True, "hidden_layer_size": 64}
+SHARP = {"dropout": 0.1, "hidden_layer_size": 48}
+WIDE_RANKS = {"dropout": 0.2, "ranks": True, "hidden_layer_size": 256}
+BLENDS = {
+    1_000: {"plain": {}, "masked": MASKED, "knots": KNOTS, "ranks": RANKS},
+    FEW_ROWS: {"masked": MASKED, "knots": KNOTS, "ranks": RANKS},
+    math.inf: {"sharp": SHARP, "knots": KNOTS, "ranks": WIDE_RANKS},
 }
 CURVED = {"knots", "ranks"}  # variants that need columns of more than two values
 ROWS_TO_BLEND = 100  # independent distinct rows from which on "auto" blends
@@ -443,9 +444,9 @@ def _blends(settings, n, fold, inputs):
 
 def _blend_variants(settings, plain, inputs, X, distinct):
     """The variants of a blend and their inputs. Without curves, "plain" is one."""
-    variants, few = {}, len(distinct.rows) <= FEW_ROWS
-    room = MOST_WEIGHTS // X.shape[1]
-    for name, changes in (BLEND_OF_FEW_ROWS if few else BLEND_OF_MANY_ROWS).items():
+    variants, room = {}, MOST_WEIGHTS // X.shape[1]
+    most_rows = min(n for n in BLENDS if n >= len(distinct.rows))
+    for name, changes in BLENDS[most_rows].items():
         other, units = plain._replace(name=name, **changes), plain.hidden_layer_size
         if settings.hidden_layer_size == "auto":
             units = min(other.hidden_layer_size, max(8, room // plain.n_estimators))

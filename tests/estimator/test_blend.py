@@ -150,6 +150,13 @@ def test_auto_blends_from_a_hundred_rows_on(net, X, y, n, settings, n_variants):
     assert len(clf.blend_weights_) == n_variants
 
 
+@pytest.mark.parametrize(("n", "n_variants"), [(1000, 4), (1001, 3), (5001, 3)])
+def test_plain_is_a_variant_up_to_a_thousand_rows(net, rng, n, n_variants):
+    X = rng.normal(size=(n, 2))
+    clf = net(max_iter=1).fit(X, X[:, 0] > 0)
+    assert len(clf.blend_weights_) == n_variants
+
+
 @pytest.mark.parametrize(("size", "n_variants"), [(1, 4), (2, 1)])
 def test_auto_counts_groups_instead_of_their_rows(net, X, y, size, n_variants):
     clf = net(blend="auto").fit(X[:100], y[:100], groups=np.arange(100) // size)
