@@ -54,11 +54,12 @@ MASKED = {"dropout": 0.1, "input_dropout": 0.5, "hidden_layer_size": 32}
 KNOTS = {"dropout": 0.1, "n_knots": 12, "hidden_layer_size": 32}
 RANKS = {"dropout": 0.1, "ranks": True, "hidden_layer_size": 64}
 SHARP = {"dropout": 0.1, "hidden_layer_size": 48}
+WIDE_KNOTS = {"dropout": 0.1, "n_knots": 12, "hidden_layer_size": 64}
 WIDE_RANKS = {"dropout": 0.2, "ranks": True, "hidden_layer_size": 256}
 BLENDS = {
     1_000: {"plain": {}, "masked": MASKED, "knots": KNOTS, "ranks": RANKS},
     FEW_ROWS: {"masked": MASKED, "knots": KNOTS, "ranks": RANKS},
-    math.inf: {"sharp": SHARP, "knots": KNOTS, "ranks": WIDE_RANKS},
+    math.inf: {"sharp": SHARP, "knots": WIDE_KNOTS, "ranks": WIDE_RANKS},
 }
 CURVED = {"knots", "ranks"}  # variants that need columns of more than two values
 ROWS_TO_BLEND = 100  # independent distinct rows from which on "auto" blends
