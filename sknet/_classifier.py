@@ -58,7 +58,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     ----------
     hidden_layer_size : int or 'auto', default='auto'
         Hidden units of each member. 'auto' uses 48 for up to 5,000 distinct rows and
-        128 for more, and fewer for tens of thousands of columns.
+        128 for more, 32 to 256 in a blend, and fewer for tens of thousands of columns.
     n_estimators : int or 'auto', default='auto'
         Number of members. More members reduce the variance further. 'auto' uses 12 for
         up to 5,000 distinct rows and 4 for more.
@@ -91,7 +91,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         The highest learning rate. Decrease it if the loss is not finite.
     max_iter : int or 'auto', default='auto'
         Maximum number of epochs, or of iterations of L-BFGS. 'auto' uses 80 for up to
-        10,000 distinct rows, and fewer above that, but at least 3.
+        8,000 distinct rows, and fewer above that, but at least 3.
     tol : float, default=1e-4
         Smallest decrease of the loss that counts as an improvement. L-BFGS stops when
         no entry of the gradient is larger than this.

@@ -30,7 +30,7 @@ STRUCTURE = ("activation", "standardize", "n_knots")  # fixed once there are wei
 FEW_ROWS = 5_000  # distinct rows up to which "auto" takes more and narrower members
 FEW_INPUTS = 128  # of the network: up to here, batches are small
 MOST_EPOCHS, FEWEST_EPOCHS = 80, 3
-ROWS_OF_MOST_EPOCHS, EPOCH_POWER = 10_000, 1.1  # more rows, fewer epochs
+ROWS_OF_MOST_EPOCHS, EPOCH_POWER = 8_000, 0.7  # more rows, fewer epochs
 MOST_WEIGHTS = 1 << 24  # of the first layer: with gradient and moments 0.5 GB
 LBFGS_ELEMENTS = 1 << 20  # of the widest array of a block of rows
 
