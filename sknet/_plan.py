@@ -51,10 +51,10 @@ class Variant(NamedTuple):
 # number of distinct rows up to which they are used. With few rows, masked inputs make
 # up for the data that are missing; with many, a wide network fits finer structure.
 MASKED = {"dropout": 0.1, "input_dropout": 0.5, "hidden_layer_size": 32}
-KNOTS = {"dropout": 0.1, "n_knots": 12, "hidden_layer_size": 32}
+KNOTS = {"dropout": 0.1, "n_knots": 16, "hidden_layer_size": 32}
 RANKS = {"dropout": 0.1, "ranks": True, "hidden_layer_size": 64}
 SHARP = {"dropout": 0.1, "hidden_layer_size": 48}
-WIDE_KNOTS = {"dropout": 0.1, "n_knots": 12, "hidden_layer_size": 64}
+WIDE_KNOTS = {"dropout": 0.1, "n_knots": 16, "hidden_layer_size": 64}
 WIDE_RANKS = {"dropout": 0.2, "ranks": True, "hidden_layer_size": 256}
 BLENDS = {
     1_000: {"plain": {}, "masked": MASKED, "knots": KNOTS, "ranks": RANKS},

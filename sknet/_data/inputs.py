@@ -19,7 +19,7 @@ import itertools
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.sparsefuncs import min_max_axis
 
@@ -34,7 +34,6 @@ ROWS_THAT_COUNT = 10  # with fewer rows, two distinct values may be coincidence
 RARE, RARE_SHARE = 3, 0.01
 MOST_SPLIT_COLUMNS = 128  # with more, such as pixels, single columns matter little
 FENCE = 1000  # interquartile ranges beyond which a value is treated as an error code
-OUTER_KNOTS = ndtri((0.01, 0.99))  # normal scores of the first and last knot
 N_RANKS = 64  # quantiles that the normal score of a rank goes through
 ROWS_FOR_QUANTILES = 20_000  # distinct rows that they are taken from
 ROWS_FOR_FENCE = 1024  # distinct rows that the quartiles are taken from
@@ -332,7 +331,9 @@ class Inputs:
         z = X[rows][:, self.numeric].astype(np.float64)
         z = (z - self.mean) / self.scale
         if self.n_knots > 1:
-            levels, ramps = ndtr(np.linspace(*OUTER_KNOTS, self.n_knots)), []
+            # Chebyshev nodes, so that there are more knots in the tails
+            angles, ramps = np.pi * (np.arange(self.n_knots) + 0.5) / self.n_knots, []
+            levels = (1 - np.cos(angles)) / 2
             knots = weighted_quantiles(z[:, columns], weight, levels)
             for j, own in zip(columns, knots.T, strict=True):
                 own = np.unique(own)

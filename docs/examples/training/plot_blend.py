@@ -72,7 +72,7 @@ steps = np.random.default_rng(0).random((1500, 10))
 tables["thresholds"] = steps, np.sin(20 * steps[:, :3]).sum(axis=1) > 0
 
 _, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
-names = ["plain", "masked", "knots", "ranks"]
+names = ["masked", "knots", "ranks"]
 for i, (table, (X, y)) in enumerate(tables.items()):
     X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
     plain = TwoLayerClassifier(blend=False, random_state=0).fit(X_train, y_train)
@@ -80,8 +80,8 @@ for i, (table, (X, y)) in enumerate(tables.items()):
     of_plain = log_loss(y_test, plain.predict_proba(X_test))
     of_blend = log_loss(y_test, blend.predict_proba(X_test))
     print(f"{table:<10} log-loss: plain {of_plain:.3f}, blend {of_blend:.3f}")
-    ax.bar(np.arange(4) + 0.4 * i, blend.blend_weights_, 0.4, label=table)
-ax.set_xticks(np.arange(4) + 0.2, names)
+    ax.bar(np.arange(3) + 0.4 * i, blend.blend_weights_, 0.4, label=table)
+ax.set_xticks(np.arange(3) + 0.2, names)
 ax.set(ylabel="Weight in the blend")
 _ = ax.legend()
 

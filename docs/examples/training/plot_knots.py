@@ -46,7 +46,7 @@ _ = ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4)
 # %%
 # Bands in some of ten columns
 # ----------------------------
-# The default blend includes a variant with 12 knots. More knots cost time and, if the
+# The default blend includes a variant with 16 knots. More knots cost time and, if the
 # true function is smooth, some accuracy.
 
 X = rng.random((1500, 10))
