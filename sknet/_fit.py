@@ -216,6 +216,7 @@ def _train_stochastic(plan, task, is_interrupted=never):
             network.params[:] = monitor.best_params
             optimizer.reset()
         monitor.say_why_it_stopped()
+        monitor.validate = None  # it holds buffers
         return _training(interruption)
 
 

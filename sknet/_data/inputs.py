@@ -329,7 +329,8 @@ class Inputs:
             return
         rows, weight = rows[:ROWS_FOR_QUANTILES], weight[:ROWS_FOR_QUANTILES]
         z = X[rows][:, self.numeric].astype(np.float64)
-        z = (z - self.mean) / self.scale
+        z -= self.mean
+        z /= self.scale
         if self.n_knots > 1:
             # Chebyshev nodes, so that there are more knots in the tails
             angles, ramps = np.pi * (np.arange(self.n_knots) + 0.5) / self.n_knots, []
@@ -341,8 +342,8 @@ class Inputs:
             column, low, width = np.array(ramps).reshape(-1, 3).T.copy()
             self.ramps = column.astype(np.intp), low, width
             self.ramp_mean, total = np.zeros(len(ramps)), np.zeros(len(ramps))
-            for start in range(0, len(z), ROWS_FOR_FENCE):  # few rows at a time
-                part = slice(start, start + ROWS_FOR_FENCE)
+            for start in range(0, len(z), 128):  # few rows at a time
+                part = slice(start, start + 128)
                 bumps = np.empty((len(z[part]), len(ramps)))
                 self._curve(np.nan_to_num(z[part], nan=0.0), bumps)
                 total += weight[part] @ bumps

@@ -161,12 +161,12 @@ def weighted_quantiles(values, weight, levels):
     -------
     quantiles : ndarray of shape (q, d)
     """
-    order = values.argsort(axis=0)
-    values = np.take_along_axis(values, order, axis=0)
-    share = np.cumsum(np.where(np.isnan(values), 0.0, weight[order]), axis=0)
+    # where a share is reached exactly, rounding must not change the result
+    levels = np.asarray(levels) - 1e-9
     quantiles = np.empty((len(levels), values.shape[1]))
-    for level, quantile in zip(levels, quantiles, strict=True):
-        # where the share is reached exactly, rounding must not change the result
-        place = np.argmax(share >= (level - 1e-9) * share[-1], axis=0)
-        quantile[:] = np.take_along_axis(values, place[np.newaxis], axis=0)[0]
+    for j, column in enumerate(values.T):
+        order = column.argsort()
+        share = np.cumsum(np.where(np.isnan(column), 0.0, weight)[order])
+        place = np.searchsorted(share, levels * share[-1])
+        quantiles[:, j] = column[order[place]]
     return quantiles
