@@ -137,11 +137,3 @@ html_theme_options = {
 html_sidebars = {name: [] for name in ("index", "quality", "search")}
 
 
-def to_the_page_on_the_site(app, docname, content):
-    """Lead a link to benchmarks/README.md to the page that includes it."""
-    content[0] = content[0].replace("](../benchmarks/README.md)", "](benchmarks.md)")
-
-
-def setup(app):
-    """Connect the above."""
-    app.connect("source-read", to_the_page_on_the_site)
