@@ -135,5 +135,3 @@ html_theme_options = {
 }
 # pages that stand alone: there is no section to navigate
 html_sidebars = {name: [] for name in ("index", "quality", "search")}
-
-

@@ -70,8 +70,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     input_dropout : float, default=0.0
         Share of inputs switched off at each step (0.5 in the variant "masked").
     blend : bool or 'auto', default='auto'
-        Whether to blend variants of the network. 'auto' blends with 100 distinct
-        rows (or groups) if `dropout` and `n_knots` are 'auto'. A blend needs dense X,
+        Whether to blend variants of the network. 'auto' blends if there are 100 distinct
+        rows (or groups), and `dropout` and `n_knots` are 'auto'. A blend needs dense X,
         folds, `standardize`, a solver other than 'lbfgs', and no `warm_start`.
     solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
         Adam with decoupled weight decay [1]_ [2]_, gradient descent with Nesterov's
@@ -142,8 +142,9 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     n_features_in_, feature_names_in_ : int, ndarray of str
         Number of columns seen in `fit`, and their names, if all are strings.
     blend_weights_ : ndarray of shape (n_variants,)
-        Weights of the variants "plain" (up to 1,000 rows), "masked" ("sharp" beyond
-        5,000), "knots" and "ranks". Other attributes describe the first variant.
+        Weights of the variants "plain" (up to 1,000 rows, or without curves), "masked"
+        ("sharp" beyond 5,000 rows), "knots" and "ranks". Other attributes describe the
+        first variant, even if its weight is 0.
     coefs_, intercepts_ : list of ndarray
         Read-only weights, such as (n_inputs, hidden_layer_size), and biases of both
         layers, with a leading axis for several members.
@@ -435,7 +436,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return score[:, 0] if len(self.classes_) == 2 else score
 
     def member_proba(self, X):
-        """Probability of each class from each member of each variant.
+        """Probability of each class from each member of each variant in use.
 
         Parameters
         ----------

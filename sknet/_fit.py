@@ -163,7 +163,7 @@ def _train(plans, task):
         except KeyboardInterrupt as error:
             interrupted.set()
             interruption = error
-            if not futures:
+            if len(futures) < len(plans):
                 raise
         trainings = [futures[plan.variant].result() for plan in plans]
     trainings[-1] = trainings[-1]._replace(interruption=interruption)
@@ -429,7 +429,7 @@ def _out_of_fold_proba(plan, blend, rows):
     same = np.where(place < 0, every, plan.data.rows[place])
     dtype = working_dtype(plan.data.X.dtype)
     proba = np.zeros((len(every), plan.loss.n_classes), dtype)
-    for model in blend.models:
+    for model in filter(lambda model: model.weight, blend.models):
         network, inputs, loss = model.network, model.inputs, model.network.loss
         for part, raw in crossfit.raw_blocks(network, inputs, plan.data.X, same):
             row_fold = fold[part]

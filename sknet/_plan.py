@@ -444,8 +444,12 @@ def _blends(settings, n, fold, inputs):
 
 
 def _blend_variants(settings, plain, inputs, X, distinct):
-    """The variants of a blend and their inputs. Without curves, "plain" is one."""
-    variants, room = {}, MOST_WEIGHTS // X.shape[1]
+    """The variants of a blend and their inputs.
+
+    "plain" is one if there are no curves, or if it alone has the given dropout.
+    """
+    variants = {} if settings.dropout == "auto" else {plain: inputs}
+    room = MOST_WEIGHTS // X.shape[1]
     most_rows = min(n for n in BLENDS if n >= len(distinct.rows))
     for name, changes in BLENDS[most_rows].items():
         other, units = plain._replace(name=name, **changes), plain.hidden_layer_size

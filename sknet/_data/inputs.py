@@ -337,6 +337,8 @@ class Inputs:
             levels = (1 - np.cos(angles)) / 2
             knots = weighted_quantiles(z[:, columns], weight, levels)
             for j, own in zip(columns, knots.T, strict=True):
+                if own[0] == own[-1]:  # most values are equal
+                    own = np.fmin.reduce(z[:, j]), np.fmax.reduce(z[:, j])
                 own = np.unique(own)
                 ramps += [(j, a, b - a) for a, b in itertools.pairwise(own)]
             column, low, width = np.array(ramps).reshape(-1, 3).T.copy()

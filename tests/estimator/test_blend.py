@@ -157,6 +157,12 @@ def test_plain_is_a_variant_up_to_a_thousand_rows(net, rng, n, n_variants):
     assert len(clf.blend_weights_) == n_variants
 
 
+def test_a_given_dropout_has_a_variant_of_its_own(net, rng):
+    X = rng.normal(size=(1001, 2))
+    clf = net(max_iter=1, dropout=0.3).fit(X, X[:, 0] > 0)
+    assert (len(clf.blend_weights_), clf.dropout_) == (4, 0.3)
+
+
 @pytest.mark.parametrize(("size", "n_variants"), [(1, 4), (2, 1)])
 def test_auto_counts_groups_instead_of_their_rows(net, X, y, size, n_variants):
     clf = net(blend="auto").fit(X[:100], y[:100], groups=np.arange(100) // size)

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -106,6 +107,22 @@ def test_an_interrupted_fit_keeps_the_best_epoch(net, at_epoch, n_estimators):
     assert (clf.n_iter_, clf.best_iter_) == (12, whole.best_iter_)
     assert clf.validation_loss_curve_ == whole.validation_loss_curve_
     assert_array_equal(clf.predict_proba(X), whole.predict_proba(X))
+
+
+def test_ctrl_c_while_threads_are_started(net, monkeypatch):
+    submit, calls = ThreadPoolExecutor.submit, []
+
+    def interrupted(pool, *task):
+        calls.append(task)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return submit(pool, *task)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    clf = net(early_stopping=True, blend=True, n_jobs=2)
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(X, Y)
+    assert not hasattr(clf, "classes_")
 
 
 @pytest.mark.parametrize(

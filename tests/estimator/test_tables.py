@@ -264,6 +264,13 @@ def test_knots_are_named_in_the_units_of_the_column(net, rng, y):
     assert_allclose(knots, expected, rtol=0.01)
 
 
+def test_a_column_of_mostly_one_value_has_knots_at_its_ends(net, rng, y):
+    column = np.where(rng.random(N) < 0.03, rng.random(N), 0.0)
+    column[:2] = 2.0, 5.0
+    clf = net(n_knots=2).fit(pd.DataFrame({"x": column}), y)
+    assert clf.input_names_.tolist() == ["x", "x > 0"]
+
+
 # --- many levels
 
 

@@ -150,7 +150,7 @@ SETTINGS = {
     "early_stopping": ["auto", True, False],
     "validation_fraction": [0.1, 1e-100, BELOW_ONE],
     "store_oof_proba": [False, True],
-    "n_iter_no_change": [8, 1, math.inf],
+    "n_iter_no_change": [6, 1, math.inf],
     "dropout": ["auto", 0.0, BELOW_ONE],
     "input_dropout": [0.0, 0.0, 0.5, BELOW_ONE],
     "standardize": [True, True, False, np.True_],
@@ -299,7 +299,7 @@ def stream(settings, X, y, weight=None):
 
 
 WAYS = {
-    "defaults": {},  # four variants, blended
+    "defaults": {},  # a blend
     "one variant": {"blend": False},
     "batches of one": {"batch_size": 1, "max_iter": 2},
     "small batches": {"batch_size": 7},
