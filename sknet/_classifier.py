@@ -70,7 +70,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     input_dropout : float, default=0.0
         Share of inputs switched off at each step (0.5 in the variant "masked").
     blend : bool or 'auto', default='auto'
-        Whether to blend variants of the network. 'auto' blends if there are 100 distinct
+        Whether to blend variants of the network. 'auto' blends if there are 100 unique
         rows (or groups), and `dropout` and `n_knots` are 'auto'. A blend needs dense X,
         folds, `standardize`, a solver other than 'lbfgs', and no `warm_start`.
     solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
