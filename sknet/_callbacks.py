@@ -1,4 +1,4 @@
-"""The bridge to scikit-learn's callbacks, which describes a fit as a tree of tasks.
+"""The bridge to scikit-learn's callbacks. It describes a fit as a tree of tasks.
 
 No other module depends on their protocol, which scikit-learn declares experimental.
 Before scikit-learn 1.9, there are no callbacks and this module has no effect.
@@ -87,7 +87,7 @@ class Task:
         return self._call(hook, reconstruction_attributes=lambda: deepcopy(fitted()))
 
     def _call(self, hook, **values):
-        """Call a hook of all callbacks."""
+        """Call the given hook of every callback."""
         try:
             return hook(estimator=self.estimator, **self.data, **values)
         except StopIteration as error:  # SciPy's L-BFGS would take it as its own signal

@@ -137,7 +137,9 @@ def check_validation_set(estimator, rows, X_val, y_val, sample_weight_val):
         validation.check_consistent_length(X, y)
         weight = check_weights(sample_weight_val, X, "sample_weight_val")
     except (ValueError, TypeError) as error:
-        raise ValueError(f"The validation set, {', '.join(given)}: {error}") from error
+        raise ValueError(
+            f"Invalid validation set ({', '.join(given)}): {error}"
+        ) from error
     codes = _encode(y, rows.classes, weight, "y_val")
     return rows._replace(X=X, y=codes, sample_weight=weight, group=None)
 
@@ -397,7 +399,7 @@ def _check_class_weight(class_weight, rows):
 
 
 def _warn_about_scales(X):
-    """Name the columns that are far larger than the others, if X is used as it is."""
+    """Warn if some columns have far larger values than others and X is not scaled."""
     some = X[:: 1 + len(X) // ROWS_TO_COMPARE].astype(np.float64)
     sizes = np.fmax.reduce(np.abs(some))
     typical = np.median(sizes[sizes > 0]) if sizes.any() else 0.0

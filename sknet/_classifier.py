@@ -110,7 +110,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Precision of training, except for L-BFGS, which always uses float64.
     early_stopping : bool or 'auto', default='auto'
         Stop when the log-loss of rows left out of training does not improve, and keep
-        the best epoch. Several members leave out a fold each. A single member leaves
+        the best epoch. Each of several members leaves out one fold. A single one leaves
         out `validation_fraction`, but 'auto' stops it early only with `X_val`.
     validation_fraction : float, default=0.1
         Share of each class that a single member leaves out.
@@ -124,9 +124,9 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         above and below the mean, k up to 255 for a piecewise linear basis in k
         quantiles [5]_. 'auto' uses 1 for up to 128 columns and otherwise 0.
     categorical_features : 'from_dtype', array-like or None, default='from_dtype'
-        Categorical columns: those of a frame with a categorical or string dtype, or the
-        given names, indices or mask, or none. Rare and unseen levels share an input,
-        and out-of-fold statistics of the labels replace more than 40 levels.
+        'from_dtype' selects the columns of a frame with a categorical or string dtype,
+        and an array gives names, indices or a mask. Rare and unseen levels share one
+        input, and out-of-fold statistics of the labels replace more than 40 levels.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the fit. Pass an int to get the same model at each call.
     n_jobs : int or None, default=None
@@ -142,9 +142,9 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     n_features_in_, feature_names_in_ : int, ndarray of str
         Number of columns seen in `fit`, and their names, if all are strings.
     blend_weights_ : ndarray of shape (n_variants,)
-        Weights of the variants "plain" (up to 1,000 rows, or without curves), "masked"
-        ("sharp" beyond 5,000 rows), "knots" and "ranks". Other attributes describe the
-        first variant, even if its weight is 0.
+        Weights of the variants, in the order "plain", "masked", "knots" and "ranks".
+        "plain" is used up to 1,000 rows. Beyond 5,000 rows, "sharp" replaces "masked".
+        Other attributes describe the first variant, even if its weight is 0.
     coefs_, intercepts_ : list of ndarray
         Read-only weights, such as (n_inputs, hidden_layer_size), and biases of both
         layers, with a leading axis for several members.
@@ -162,7 +162,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         as from ``cross_val_predict``. NaN for the only row of a class.
     temperature_ : float
         Divides the logits, so that probabilities of left-out rows are calibrated. It is
-        lower for the mean of the members than for one of them, and 1 without folds.
+        lower than that of a single member, and 1 if there are no out-of-fold rows.
     n_iter_, best_iter_ : int
         Number of epochs, and the epoch, counted from 1, whose weights are kept.
     loss_curve_, validation_loss_curve_ : list of float

@@ -325,7 +325,7 @@ def _calibrated(plan, training):
 
 
 def _blended(plans, trainings):
-    """Weights (n_variants,) of the variants, and a factor of their temperatures."""
+    """Weights (n_variants,), and the factor that multiplies all temperatures."""
     plan = plans[0]
     weights = np.ones(1)
     if plan.fold is None:

@@ -257,7 +257,7 @@ def prepare(settings, rows, validation, previous, stream):
 
 
 def _seed(random_state):
-    """Draw one integer from an int, a RandomState, a Generator or None."""
+    """Return an integer seed for an int, a RandomState, a Generator or None."""
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**32))
     if random_state is None or isinstance(random_state, np.random.RandomState):
@@ -301,8 +301,9 @@ def _variant(settings, previous, n, d):
 
     More rows lead to fewer and wider members. With few rows, averaging reduces much
     variance, and with many rows, there is finer structure to learn. With tens of
-    thousands of columns, such as words, memory allows only fewer and then narrower
-    members. A fit that is continued keeps the sizes and the inputs of the first one.
+    thousands of columns, such as counts of words, memory limits first the number of
+    members and then their width. A fit that is continued keeps the sizes and the
+    inputs of the first one.
     """
     if previous:
         if len(previous["_blend"].models) > 1:

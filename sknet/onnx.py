@@ -42,7 +42,7 @@ def register(estimator=TwoLayerClassifier):
     Parameters
     ----------
     estimator : type, default=TwoLayerClassifier
-        The class to convert. skl2onnx knows only exact classes, so register each
+        The class to convert. skl2onnx does not look up parent classes, so register each
         subclass with its own call. A subclass must not change how predictions are made.
 
     Raises

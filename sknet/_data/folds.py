@@ -95,7 +95,7 @@ def find_rows(known_hashes, hashes):
     Parameters
     ----------
     known_hashes : ndarray of shape (n,)
-        Of the distinct rows.
+        Hashes of the distinct rows.
     hashes : ndarray of shape (n_samples,)
     """
     order = np.argsort(known_hashes)

@@ -129,7 +129,7 @@ def _columns(X):
 
 
 def _named_columns(given, names):
-    """The indices of the columns that an array of names or indices or a mask names."""
+    """The indices of the columns selected by names, indices or a boolean mask."""
     if given.dtype == bool:
         if len(given) != len(names):
             raise ValueError(

@@ -132,10 +132,10 @@ def fit_temperature(loss, raw, y, weight, *, start=1.0, rows_per_group=1.0):
     r"""Temperature T that minimizes the weighted mean log-loss of ``raw / T``.
 
     Temperature scaling (Guo et al. 2017) has one parameter, and the loss is convex in
-    :math:`1 / T`, so a few steps of Newton's method suffice. The labels are smoothed by
-    one row in n + 2 (Laplace's rule). Otherwise, T would go to 0 if all of a few rows
-    are classified correctly. n is the effective number of independent rows. T is
-    limited to the range from 1/10 to 20.
+    :math:`1 / T`, so a few steps of Newton's method suffice. The labels are smoothed
+    with the weight 1 / (n + 2), as in Laplace's rule of succession. Otherwise, T would
+    go to 0 if all of a few rows are classified correctly. n is the effective number of
+    independent rows. T is limited to the range from 1/10 to 20.
 
     Parameters
     ----------

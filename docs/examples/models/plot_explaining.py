@@ -11,7 +11,7 @@ results refer to the columns of the frame.
 # A model for a table with a category and gaps
 # --------------------------------------------
 # Each row is a breast tumour from scikit-learn's breast cancer data. One column is
-# turned into a category, and a twentieth of the values is deleted.
+# turned into a category, and one in twenty values is deleted.
 
 import matplotlib.pyplot as plt
 import numpy as np

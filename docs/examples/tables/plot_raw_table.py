@@ -10,8 +10,8 @@ gradient boosting, which takes the data frame too.
 # %%
 # The table
 # ---------
-# The script generates the table. The label depends on all columns, and a twentieth of
-# the values is missing. The column "street" has 200 levels, so its levels are replaced
+# The script generates the table. The label depends on all columns, and one in twenty
+# values is missing. The column "street" has 200 levels, so its levels are replaced
 # by a statistic of the labels.
 
 import time
