@@ -137,9 +137,8 @@ def check_validation_set(estimator, rows, X_val, y_val, sample_weight_val):
         validation.check_consistent_length(X, y)
         weight = check_weights(sample_weight_val, X, "sample_weight_val")
     except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"Invalid validation set ({', '.join(given)}): {error}"
-        ) from error
+        names = ", ".join(given)
+        raise ValueError(f"Invalid validation set ({names}): {error}") from error
     codes = _encode(y, rows.classes, weight, "y_val")
     return rows._replace(X=X, y=codes, sample_weight=weight, group=None)
 

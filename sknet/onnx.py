@@ -43,7 +43,7 @@ def register(estimator=TwoLayerClassifier):
     ----------
     estimator : type, default=TwoLayerClassifier
         The class to convert. skl2onnx does not look up parent classes, so register each
-        subclass with its own call. A subclass must not change how predictions are made.
+        subclass separately. A subclass must not change how predictions are made.
 
     Raises
     ------
