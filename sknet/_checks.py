@@ -173,7 +173,7 @@ def _plain_X(estimator, X, reset=False):
     if is_frame(X):
         validation.validate_data(estimator, X, reset=reset, skip_check_array=True)
         if 0 in X.shape:
-            raise ValueError(f"X has the shape {X.shape}, without rows or columns.")
+            raise ValueError(f"X has the shape {X.shape}, but needs rows and columns.")
         return X
     if isinstance(X, np.ma.MaskedArray):
         X = X.astype(np.float64).filled(np.nan)
@@ -393,7 +393,7 @@ def _check_class_weight(class_weight, rows):
     if not counts[rows.y[rows.sample_weight > 0]].any():
         raise ValueError(
             f"class_weight={str(class_weight)[:100]} gives every row of y the weight "
-            "zero. Give a class in y a positive weight."
+            "zero. Give at least one class in y a positive weight."
         )
 
 

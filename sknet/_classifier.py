@@ -146,8 +146,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "plain" is used up to 1,000 rows. Beyond 5,000 rows, "sharp" replaces "masked".
         Other attributes describe the first variant, even if its weight is 0.
     coefs_, intercepts_ : list of ndarray
-        Read-only weights, such as (n_inputs, hidden_layer_size), and biases of both
-        layers, with a leading axis for several members.
+        Read-only weights and biases of both layers. The first weights have the shape
+        (n_inputs, hidden_layer_size). Several members add a leading axis.
     n_estimators_, hidden_layer_size_, batch_size_, n_knots_, dropout_ : int or float
         Values chosen by 'auto'.
     input_names_ : ndarray of shape (n_inputs,)
@@ -158,8 +158,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     split_columns_ : ndarray of int
         Columns that are split into their parts above and below the mean.
     oof_proba_ : ndarray of shape (n_samples, n_classes) or None
-        Probabilities of each training row from the member that was not trained on it,
-        as from ``cross_val_predict``. NaN for the only row of a class.
+        Probabilities for each training row from the member that was not trained on it,
+        similar to ``cross_val_predict``. NaN for the only row of a class.
     temperature_ : float
         Divides the logits, so that probabilities of left-out rows are calibrated. It is
         lower than that of a single member, and 1 if there are no out-of-fold rows.

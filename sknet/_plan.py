@@ -84,7 +84,7 @@ class Plan:
     state: dict[str, Any]  # what a later call continues from; training adds to it
 
     def generator(self, purpose):
-        """A random generator for each purpose, and for each variant with curves."""
+        """The random generator for a purpose. Variants in CURVED have their own."""
         name = self.variant.name if self.variant.name in CURVED else ""
         return generator(self.state["seed"], purpose + name)
 
@@ -301,7 +301,7 @@ def _variant(settings, previous, n, d):
 
     More rows lead to fewer and wider members. With few rows, averaging reduces much
     variance, and with many rows, there is finer structure to learn. With tens of
-    thousands of columns, such as counts of words, memory limits first the number of
+    thousands of columns, such as word counts, memory limits first the number of
     members and then their width. A fit that is continued keeps the sizes and the
     inputs of the first one.
     """

@@ -50,7 +50,7 @@ def register(estimator=TwoLayerClassifier):
     ImportError
         If skl2onnx is not installed.
     TypeError
-        If `estimator` is not `TwoLayerClassifier` or a subclass.
+        If `estimator` is neither `TwoLayerClassifier` nor a subclass of it.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def _check_class(estimator):
 
 
 def _parse(scope, model, inputs, custom_parsers=None):
-    """Declare the outputs, after checks of the classifier and its labels."""
+    """Check the classifier and its labels, and declare the outputs."""
     from skl2onnx._parse import _parse_sklearn_classifier
 
     unfitted = "This %(name)s is not fitted yet: call fit before converting it."

@@ -54,8 +54,8 @@ print(f"... {len(table)} patients, {table.shape[1]} columns")
 # Three classifiers
 # -----------------
 # ``MLPClassifier`` accepts only numeric columns without missing values, so it needs a
-# pipeline that imputes, encodes and scales. At its defaults, it often stops at the
-# maximum number of epochs. Its warning about this is silenced here.
+# pipeline that imputes, encodes and scales. With default settings, it often stops at
+# the maximum number of epochs. Its warning about this is silenced here.
 
 numbers = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler())
 categories = OneHotEncoder(handle_unknown="ignore")

@@ -90,7 +90,7 @@ def deal_folds(y, group, n_folds, rng, heavy=None):
 
 
 def find_rows(known_hashes, hashes):
-    """Position of every row among the distinct rows, by its hash, or -1.
+    """Position of each row among the distinct rows, or -1 if it is none of them.
 
     Parameters
     ----------

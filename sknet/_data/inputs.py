@@ -60,9 +60,9 @@ class Inputs:
     standardize : bool
         With False, numeric columns are only cast.
     n_knots : int or 'auto'
-        For a column with more than two values, 0 gives one input, 1 splits it at its
-        mean, and k adds a piecewise linear basis in k quantiles. 'auto' splits the
-        columns if there are at most 128 of them.
+        For columns with more than two values, 0 gives one input per column, 1 splits
+        the column at its mean, and k > 1 adds a piecewise linear basis with knots at k
+        quantiles. 'auto' splits the columns if there are at most 128 of them.
     dtype : dtype
         The dtype of the network inputs.
     n_levels : dict of int to int

@@ -94,7 +94,7 @@ class LevelStatistics:
         return named
 
     def _places(self, X, i):
-        """The columns of the new X that hold the statistics of the i-th such column."""
+        """The columns of the new X with the statistics of the i-th of ``columns``."""
         width = self.logits[i].shape[1] - 1
         start = X.shape[1] - width * (len(self.columns) - i)
         return [self.columns[i], *range(start, start + width)]

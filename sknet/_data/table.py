@@ -3,7 +3,7 @@
 Frames of pandas, polars and pyarrow are read through narwhals. Numbers and booleans
 become floats, and missing values become NaN. Categories and strings become codes of
 their sorted levels, with -1 for a level that was not seen in ``fit`` and NaN for a
-missing value. Errors about a column name it, its dtype and one of its values.
+missing value. An error about a column states its name, its dtype and one of its values.
 """
 
 from collections import Counter
@@ -115,7 +115,7 @@ class Table:
 def _columns(X):
     """The columns of a frame or an array, and their names."""
     if sp.issparse(X):
-        raise ValueError("X is sparse, but has columns of categories. Pass a frame.")
+        raise ValueError("X is sparse, but has categorical columns. Pass a frame.")
     if isinstance(X, np.ndarray):
         return list(X.T), [f"x{j}" for j in range(X.shape[1])]
     is_arrow = nw.dependencies.is_pyarrow_table(X)

@@ -195,7 +195,7 @@ def factor_of_mean(loss, raws, weights, row_weight):
     accurate. For the quadratic score, both effects can be computed without labels. The
     mean's score is the members' minus their variance V (Krogh and Vedelsby 1995), and
     that of a calibrated prediction is 1 - S with the sharpness S, the expected sum of
-    squared probabilities. The mean loses the sharpness V, so it should have
+    squared probabilities. Averaging reduces the sharpness by V, so the mean should have
 
     .. math:: S(\text{mean}) = S(\text{members}) + V, \qquad
         V = S(\text{members}) - S(\text{mean at the members' temperature})
@@ -207,7 +207,7 @@ def factor_of_mean(loss, raws, weights, row_weight):
     ----------
     loss : SigmoidCrossEntropy or SoftmaxCrossEntropy
     raws : list of ndarray of shape (k, n, o)
-        Logits of each variant's members, at the best temperature of each member alone.
+        Logits of each variant's members, divided by its temperature of single members.
     weights : ndarray of shape (n_variants,)
     row_weight : ndarray of shape (n,)
     """

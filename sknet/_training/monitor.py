@@ -67,7 +67,7 @@ class Monitor:
     schedule : WarmupCosine or None
         Asked at a plateau for how many more epochs training continues.
     verbose : int
-        With k, write a line every k epochs.
+        If k > 0, write a line every k epochs.
     name : str
         Text at the start of these lines.
     is_interrupted : callable
