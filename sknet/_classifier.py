@@ -70,9 +70,9 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     input_dropout : float, default=0.0
         Share of inputs switched off at each step (0.5 in the variant "masked").
     blend : bool or 'auto', default='auto'
-        Whether to blend variants of the network. 'auto' blends if there are 100 unique
-        rows (or groups), and `dropout` and `n_knots` are 'auto'. A blend needs dense X,
-        folds, `standardize`, a solver other than 'lbfgs', and no `warm_start`.
+        Whether to blend variants of the network. 'auto' needs at least 100 rows (or
+        groups), and 'auto' for `dropout` and `n_knots`. A blend needs dense X, folds,
+        `standardize`, a solver other than 'lbfgs', and no `warm_start`.
     solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
         Adam with decoupled weight decay [1]_ [2]_, gradient descent with Nesterov's
         momentum, or SciPy's L-BFGS-B on all rows at once, which suits small data and
@@ -143,8 +143,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Number of columns seen in `fit`, and their names, if all are strings.
     blend_weights_ : ndarray of shape (n_variants,)
         Weights of the variants, in the order "plain", "masked", "knots" and "ranks".
-        "plain" is used up to 1,000 rows. Beyond 5,000 rows, "sharp" replaces "masked".
-        Other attributes describe the first variant, even if its weight is 0.
+        "plain" is used only up to 1,000 rows, and "sharp" replaces "masked" beyond
+        5,000. Other attributes describe the first variant, even if its weight is 0.
     coefs_, intercepts_ : list of ndarray
         Read-only weights and biases of both layers. The first weights have the shape
         (n_inputs, hidden_layer_size). Several members add a leading axis.

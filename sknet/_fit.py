@@ -415,8 +415,8 @@ def _by_column(inputs, values):
 def _out_of_fold_proba(plan, blend, rows):
     """Probabilities (n_samples, n_classes) of each row from members not trained on it.
 
-    NaN for a row that all members trained on. For a row that none trained on, or of
-    which each left out a share, the members' mean at its own temperature.
+    NaN for a row that all members trained on. If no member trained on a row, or if each
+    left out a part of its weight, it gets the calibrated mean of all members.
     """
     every = np.arange(len(rows.y))
     known_hashes = row_hash(rows.X, plan.data.rows, rows.group)

@@ -96,7 +96,7 @@ def register(estimator=TwoLayerClassifier):
 
 
 def _check_class(estimator):
-    """Raise unless it is the class or a subclass that predicts in the same way."""
+    """Raise an error unless it is TwoLayerClassifier or predicts in the same way."""
     if not (isinstance(estimator, type) and issubclass(estimator, TwoLayerClassifier)):
         raise TypeError(
             "estimator must be TwoLayerClassifier or a subclass. Pass the class, not "

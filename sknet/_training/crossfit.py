@@ -74,7 +74,7 @@ class OutOfFoldLoss:
         For each row, the member that does not train on it and therefore predicts it. A
         row in EVERY_FOLD is predicted by every member, and a row in NO_FOLD by none.
     rows_per_group : float
-        Rows that tell as much as a single independent one.
+        Rows that carry as much information as one independent row.
     ready : ndarray of shape (n, n_inputs + 1) or None
         The network inputs of the rows, if they have been computed.
     """
@@ -146,7 +146,7 @@ def fit_temperature(loss, raw, y, weight, *, start=1.0, rows_per_group=1.0):
     start : float
         The initial temperature, such as that of the previous epoch.
     rows_per_group : float
-        Rows that tell as much as a single independent one.
+        Rows that carry as much information as one independent row.
 
     Returns
     -------
