@@ -11,7 +11,7 @@ import math
 class WarmupCosine:
     """Linear warm-up to ``rate``, then half a cosine to zero after ``n_epochs``.
 
-    The warm-up keeps Adam's first steps small, because its moments are poorly estimated.
+    The warm-up keeps Adam's first steps small, because early moments are inaccurate.
     The rate decays to zero, so training runs to the last step (Loshchilov and Hutter
     2017, Smith 2018). At a plateau, it falls to zero in half the number of epochs up to
     the best one. A falling rate can reduce the loss further than a high one.
