@@ -59,6 +59,11 @@ class Blend:
     models: list[Model]
     levels: LevelStatistics | None
 
+    @property
+    def used(self):
+        """The models with a positive weight. That of the first variant may be zero."""
+        return [model for model in self.models if model.weight]
+
     def predict(self, X, reduction, n_jobs=None):
         """Apply ``reduction(loss, raws, weights)`` block by block, in threads.
 
@@ -66,8 +71,7 @@ class Blend:
         """
         if self.levels is not None:
             X = self.levels.transform(X)
-        loss = self.models[0].network.loss
-        models = [model for model in self.models if model.weight]
+        models, loss = self.used, self.models[0].network.loss
         weights = [model.weight for model in models]
 
         def _predict(part):

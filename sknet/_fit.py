@@ -429,7 +429,7 @@ def _out_of_fold_proba(plan, blend, rows):
     same = np.where(place < 0, every, plan.data.rows[place])
     dtype = working_dtype(plan.data.X.dtype)
     proba = np.zeros((len(every), plan.loss.n_classes), dtype)
-    for model in filter(lambda model: model.weight, blend.models):
+    for model in blend.used:
         network, inputs, loss = model.network, model.inputs, model.network.loss
         for part, raw in crossfit.raw_blocks(network, inputs, plan.data.X, same):
             row_fold = fold[part]

@@ -447,7 +447,8 @@ def _blends(settings, n, fold, inputs):
 def _blend_variants(settings, plain, inputs, X, distinct):
     """The variants of a blend and their inputs.
 
-    "plain" is one if there are no curves, or if it alone has the given dropout.
+    "plain" is added if there are no curves, or if `dropout` is given, which no other
+    variant uses.
     """
     variants = {} if settings.dropout == "auto" else {plain: inputs}
     room = MOST_WEIGHTS // X.shape[1]

@@ -141,7 +141,7 @@ def _convert(scope, operator, container):
     clf, (label, scores) = operator.raw_operator, operator.outputs
     raw_scores = scope.get_options(clf, {"raw_scores": False})["raw_scores"]
     node = partial(_node, container.target_opset)
-    found = _scores(node, operator.inputs[0], clf._blend.models, raw_scores)
+    found = _scores(node, operator.inputs[0], clf._blend.used, raw_scores)
     best = node("ArgMax", found, axis=1, keepdims=0)
     answer = node("Gather", _labels(scope, clf), best, output_names=[label])
     answer.add_to(scope, container)
@@ -277,8 +277,6 @@ def _scores(node, X, models, raw_scores):
     as_number = models[0].network.params.dtype.type
     members = []
     for model in models:
-        if model.weight == 0:
-            continue
         inputs = _inputs(node, X, model.inputs)
         raw = _raw_prediction(node, inputs, model.network, model.activation)
         raw = node("Mul", raw, as_number(1 / model.temperature))

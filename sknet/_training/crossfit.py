@@ -207,7 +207,7 @@ def factor_of_mean(loss, raws, weights, row_weight):
     ----------
     loss : SigmoidCrossEntropy or SoftmaxCrossEntropy
     raws : list of ndarray of shape (k, n, o)
-        Logits of each variant's members, divided by its temperature of single members.
+        Logits of each variant's members, divided by their temperature.
     weights : ndarray of shape (n_variants,)
     row_weight : ndarray of shape (n,)
     """

@@ -42,9 +42,9 @@ def test_a_group_is_left_out_as_a_whole(net, patients, settings):
     X, y, groups = patients
     leaky = net(**settings).fit(X, y)
     honest = net(**settings).fit(X, y, groups=groups)
-    assert log_loss(y, leaky.oof_proba_) < 0.5 * CHANCE
+    assert log_loss(y, leaky.oof_proba_) < 0.4 * CHANCE
     assert log_loss(y, honest.oof_proba_) > 0.75 * CHANCE
-    assert leaky.best_validation_loss_ < 0.5 * CHANCE
+    assert leaky.best_validation_loss_ < 0.4 * CHANCE
     assert honest.best_validation_loss_ > 0.75 * CHANCE
     assert honest.temperature_ > leaky.temperature_
 
@@ -62,7 +62,7 @@ def test_one_member_holds_whole_groups_out(net, patients):
     X, y, groups = patients
     settings = {"n_estimators": 1, "early_stopping": True, "store_oof_proba": False}
     settings |= {"n_iter_no_change": 99, "validation_fraction": 0.3}
-    assert net(**settings).fit(X, y).best_validation_loss_ < 0.5 * CHANCE
+    assert net(**settings).fit(X, y).best_validation_loss_ < 0.4 * CHANCE
     clf = net(**settings).fit(X, y, groups=groups)
     assert clf.validation_loss_curve_[-1] > 0.8 * CHANCE
 

@@ -58,7 +58,7 @@ print(
 # %%
 # The time of one row
 # -------------------
-# A blend has up to four times as many networks as one variant.
+# A blend has more networks than one variant.
 
 
 def milliseconds(predict, n=200):
