@@ -4,7 +4,7 @@ Without a blend, there is one variant with weight 1.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -16,6 +16,8 @@ from sknet._data.levels import LevelStatistics
 from sknet._network.activations import ACTIVATIONS
 from sknet._network.losses import loss_for
 from sknet._network.network import Shape, TwoLayerNetwork
+
+FEW_ROWS = 1_000  # more rows are predicted in the precision of training
 
 
 def n_threads(n_jobs, n_tasks):
@@ -36,6 +38,7 @@ class Model:
     temperature: float  # of the mean of all members
     member_temperature: float  # of each member alone
     weight: float  # in the blend
+    dtype: str  # of training, or that of X if it is less precise
 
     def state(self):
         """All attributes but the inputs, as plain types."""
@@ -64,6 +67,18 @@ class Blend:
         """The models with a positive weight. That of the first variant may be zero."""
         return [model for model in self.models if model.weight]
 
+    def _in_training_precision(self):
+        """The models in use, with weights and inputs in the dtype of training."""
+        inputs = {id(m.inputs): m.inputs.with_dtype(m.dtype) for m in self.used}
+        return [
+            replace(
+                m,
+                inputs=inputs[id(m.inputs)],
+                network=replace(m.network, params=m.network.params.astype(m.dtype)),
+            )
+            for m in self.used
+        ]
+
     def predict(self, X, reduction, n_jobs=None):
         """Apply ``reduction(loss, raws, weights)`` block by block, in threads.
 
@@ -71,7 +86,9 @@ class Blend:
         """
         if self.levels is not None:
             X = self.levels.transform(X)
-        models, loss = self.used, self.models[0].network.loss
+        n, first = X.shape[0], self.models[0].network
+        models = self.used if n <= FEW_ROWS else self._in_training_precision()
+        loss, dtype = first.loss, first.params.dtype
         weights = [model.weight for model in models]
 
         def _predict(part):
@@ -80,12 +97,12 @@ class Blend:
                 for model in models:
                     if model.inputs is not known:  # some follow one that shares them
                         known, inputs = model.inputs, model.inputs.take(X, part)
-                    raws.append(model.network.raw_prediction(inputs))
+                    raw = model.network.raw_prediction(inputs)
+                    raws.append(raw.astype(dtype, copy=False))
                     if model.temperature != 1.0:
                         raws[-1] *= 1 / model.temperature
                 return reduction(loss, raws, weights)
 
-        n = X.shape[0]
         step = min(
             model.network.shape.block_rows(model.inputs.stays_sparse(X))
             for model in models

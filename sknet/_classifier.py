@@ -21,7 +21,7 @@ from sknet._callbacks import CallbackSupportMixin, Task
 from sknet._data.table import Table
 from sknet._fit import fit
 
-LAYOUT = 3  # of saved models; increase it when the meaning of an attribute changes
+LAYOUT = 4  # of saved models; increase it when the meaning of an attribute changes
 
 
 class SknetVersionWarning(UserWarning):
@@ -107,7 +107,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Continue the previous fit for up to `max_iter` more epochs, with its weights,
         scaling and seed. Settings that the weights depend on must not change.
     dtype : {'float32', 'float64'}, default='float32'
-        Precision of training, except for L-BFGS, which always uses float64.
+        Precision of training and of logits for more than 1,000 rows. L-BFGS always uses
+        float64.
     early_stopping : bool or 'auto', default='auto'
         Stop when the log-loss of rows left out of training does not improve, and keep
         the best epoch. Each of several members leaves out one fold. A single one leaves

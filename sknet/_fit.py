@@ -386,7 +386,8 @@ def fitted_attributes(plans, trainings):
             network = each.network(own.params.astype(dtype))
             parts = all_inputs[id(each.inputs)], network, settings.activation
             temperatures = own.temperature * factor, own.temperature
-            models.append(Model(*parts, *temperatures, float(weight)))
+            training_dtype = min(each.inputs.dtype, dtype).name
+            models.append(Model(*parts, *temperatures, float(weight), training_dtype))
     return attributes | {
         "n_estimators_": plan.variant.n_estimators,
         "hidden_layer_size_": plan.variant.hidden_layer_size,

@@ -145,9 +145,10 @@ class SoftmaxCrossEntropy:
 
     def mean_proba(self, raw: Array) -> Array:
         """Probabilities (n, o), averaged over the members."""
-        proba = raw - np.maximum.reduce(raw, axis=2, keepdims=True)
-        np.exp(proba, out=proba)
-        proba /= np.add.reduce(proba, axis=2, keepdims=True)
+        shift = 0 if _is_safe(raw) else raw.max(axis=2, keepdims=True)
+        proba = np.exp(raw - shift)
+        ones = np.ones((self.n_classes, 1), raw.dtype)
+        proba /= proba @ ones  # faster than sum(axis=2)
         return proba[0] if len(proba) == 1 else proba.mean(axis=0)
 
     def log_mean_proba(self, raw: Array) -> Array:

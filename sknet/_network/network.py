@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from sknet._network.activations import Activation, glorot_variance
 from sknet._network.losses import Loss
 
-BLOCK_ELEMENTS = 1 << 18  # of inputs or hidden units at a time: 1 MB in float32
+BLOCK_ELEMENTS = 1 << 19  # of inputs or hidden units at a time: 2 MB in float32
 
 Array = NDArray[np.floating]
 NetworkInputs: TypeAlias = "Array | sp.csr_array"

@@ -57,6 +57,23 @@ def test_a_row_alone_is_predicted_as_among_others(small_net, method, container):
     assert_allclose(some, every[40:110:7], rtol=1e-10)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_many_rows_are_predicted_in_the_precision_of_training(
+    small_net, rng, n_classes, dtype
+):
+    X = rng.normal(size=(300, 4))
+    y = np.digitize(X[:, 0], [-0.4, 0.4][: n_classes - 1])
+    clf = small_net(blend=True, dtype=dtype).fit(X, y)
+    many = rng.normal(size=(3_000, 4))
+    proba = clf.predict_proba(many)
+    few_at_a_time = [clf.predict_proba(part) for part in np.split(many, 30)]
+    tolerance = 1e-5 if dtype == "float32" else 1e-12
+    assert_allclose(proba, np.vstack(few_at_a_time), atol=tolerance, rtol=0)
+    assert proba.dtype == np.float64
+    assert_allclose(proba.sum(axis=1), 1, rtol=1e-12)
+
+
 # --- finite whatever comes
 
 
