@@ -64,7 +64,7 @@ def test_many_rows_are_predicted_in_the_precision_of_training(
 ):
     X = rng.normal(size=(300, 4))
     y = np.digitize(X[:, 0], [-0.4, 0.4][: n_classes - 1])
-    clf = small_net(blend=True, dtype=dtype).fit(X, y)
+    clf = small_net(blend=True, early_stopping=True, dtype=dtype).fit(X, y)
     many = rng.normal(size=(3_000, 4))
     proba = clf.predict_proba(many)
     few_at_a_time = [clf.predict_proba(part) for part in np.split(many, 30)]
