@@ -36,7 +36,6 @@ class Model:
     network: TwoLayerNetwork
     activation: str
     temperature: float  # of the mean of all members
-    member_temperature: float  # of each member alone
     weight: float  # in the blend
     dtype: str  # of training, or that of X if it is less precise
 

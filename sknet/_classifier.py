@@ -58,15 +58,15 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     ----------
     hidden_layer_size : int or 'auto', default='auto'
         Hidden units of each member. 'auto' uses 48 for up to 5,000 distinct rows and
-        128 for more, 32 to 256 in a blend, and fewer for tens of thousands of columns.
+        128 for more, 32 to 160 in a blend, and fewer for tens of thousands of columns.
     n_estimators : int or 'auto', default='auto'
         Number of members. More members reduce the variance further. 'auto' uses 12 for
-        up to 5,000 distinct rows and 4 for more.
+        up to 5,000 distinct rows, and fewer above that, but at least 4.
     activation : {'relu', 'tanh', 'logistic', 'identity'}, default='relu'
         Activation of the hidden units.
     dropout : float or 'auto', default='auto'
         Share of hidden units switched off at each training step [3]_. 'auto' uses 0.5
-        for up to 5,000 distinct rows and 0.35 for more. Other variants use 0.1 or 0.2.
+        for up to 5,000 distinct rows and 0.35 for more. Other variants use 0.1 to 0.2.
     input_dropout : float, default=0.0
         Share of inputs switched off at each step (0.5 in the variant "masked").
     blend : bool or 'auto', default='auto'
@@ -79,10 +79,11 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         ignores the batch, learning rate, momentum and dropout settings.
     alpha : float, default=0.01
         Weight decay: an L2 penalty of ``alpha / 2`` times the sum of squared weights,
-        or a decay of ``learning_rate * alpha`` at each step of 'adam'.
+        or a decay of ``learning_rate * alpha`` at each step of 'adam'. Some variants of
+        a blend use up to 30 times as much.
     batch_size : int or 'auto', default='auto'
         Rows per step. 'auto' uses an eightieth of the distinct rows (a twentieth with
-        more than 128 network inputs), but at least 32 and at most 256.
+        more than 192 network inputs), but at least 32 and at most 256.
     learning_rate : {'cosine', 'constant'}, default='cosine'
         Schedule. 'cosine' rises for a tenth of the steps and then falls to zero at
         `max_iter`. After `n_iter_no_change` epochs without improvement, it falls to
@@ -90,12 +91,12 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     learning_rate_init : float, default=0.01
         The highest learning rate. Decrease it if the loss is not finite.
     max_iter : int or 'auto', default='auto'
-        Maximum number of epochs, or of iterations of L-BFGS. 'auto' uses 80 for up to
+        Maximum number of epochs, or of iterations of L-BFGS. 'auto' uses 60 for up to
         8,000 distinct rows, and fewer above that, but at least 3.
     tol : float, default=1e-4
         Smallest decrease of the loss that counts as an improvement. L-BFGS stops when
         no entry of the gradient is larger than this.
-    n_iter_no_change : int or inf, default=6
+    n_iter_no_change : int or inf, default=5
         Training ends after this many epochs without improvement, or three times as many
         at the start. Without early stopping, it applies only to a constant rate.
     momentum : float, default=0.9
@@ -107,8 +108,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Continue the previous fit for up to `max_iter` more epochs, with its weights,
         scaling and seed. Settings that the weights depend on must not change.
     dtype : {'float32', 'float64'}, default='float32'
-        Precision of training and of logits for more than 1,000 rows. L-BFGS always uses
-        float64.
+        Precision of training and of predicting over 1,000 rows. L-BFGS uses float64.
     early_stopping : bool or 'auto', default='auto'
         Stop when the log-loss of rows left out of training does not improve, and keep
         the best epoch. Each of several members leaves out one fold. A single one leaves
@@ -132,7 +132,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Seed of the fit. Pass an int to get the same model at each call.
     n_jobs : int or None, default=None
         Threads for the variants of a blend and for the prediction of many rows. -1 uses
-        all cores. The result does not depend on it.
+        all cores. The result does not depend on it. Very small networks use one thread.
     verbose : int or bool, default=0
         With k, write a line every k epochs, to the logger ``sknet`` or to stdout.
 
@@ -160,10 +160,10 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Columns that are split into their parts above and below the mean.
     oof_proba_ : ndarray of shape (n_samples, n_classes) or None
         Probabilities for each training row from the member that was not trained on it,
-        similar to ``cross_val_predict``. NaN for the only row of a class.
+        calibrated on the other folds. NaN for the only row of a class.
     temperature_ : float
         Divides the logits, so that probabilities of left-out rows are calibrated. It is
-        lower than that of a single member, and 1 if there are no out-of-fold rows.
+        1 if there are no out-of-fold rows.
     n_iter_, best_iter_ : int
         Number of epochs, and the epoch, counted from 1, whose weights are kept.
     loss_curve_, validation_loss_curve_ : list of float
@@ -214,7 +214,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         learning_rate_init=0.01,
         max_iter="auto",
         tol=1e-4,
-        n_iter_no_change=6,
+        n_iter_no_change=5,
         momentum=0.9,
         class_weight=None,
         warm_start=False,

@@ -33,6 +33,7 @@ from sknet._training.schedules import WarmupCosine
 
 DRAWS = ("shuffle", "dropout")  # random draws that a continued fit resumes
 WORTH_SHARING = 1 << 28  # multiplications of a product: some 4 ms of one core
+WORTH_A_THREAD = 40_000  # hidden units of a step: with fewer, threads cost time
 LONGEST_CURVE = 100  # losses kept by partial_fit, which may be called many times
 NO_BETTER = 1e-4  # a smaller relative improvement on the prior's loss is chance
 SMALLEST_PRIOR_LOSS = 1e-6  # below it there is one class, and nothing to learn
@@ -83,7 +84,7 @@ def fit(settings, rows, validation, previous, begin_task, stream):
             plans = plans[: len(trainings)]
             attributes = fitted_attributes(plans, trainings)
             if settings.store_oof_proba and plans[0].fold is not None:
-                proba = _out_of_fold_proba(plans[0], attributes["_blend"], rows)
+                proba = _out_of_fold_proba(plans, attributes, rows)
                 attributes["oof_proba_"] = proba
     if trainings[-1].interruption is None:
         _warn_if_in_trouble(plans, trainings)
@@ -136,6 +137,8 @@ def _train(plans, task):
     if len(plans) == 1:
         return [_train_stochastic(plans[0], task)]
     threads = n_threads(settings.n_jobs, len(plans))
+    if max(plan.batch_size * plan.shape.width for plan in plans) < WORTH_A_THREAD:
+        threads = 1
     if threads == 1 or task.context is not None:  # with callbacks, one at a time
         for plan in plans:
             variant_task = task.subtask(plan.variant.name, plan.max_iter)
@@ -177,14 +180,15 @@ def _train_stochastic(plan, task, is_interrupted=never):
         rngs = {purpose: plan.generator(purpose) for purpose in DRAWS}
         for purpose, state in (plan.before.get("generators") or {}).items():
             rngs[purpose].bit_generator.state = state
+        alpha = settings.alpha * variant.decay
         network = plan.network(
             plan.first_params(),
-            alpha=settings.alpha if settings.solver == "sgd" else 0.0,
+            alpha=alpha if settings.solver == "sgd" else 0.0,
             dropout=variant.dropout,
             input_dropout=variant.input_dropout,
         )
         batches = Minibatches(data, plan.inputs, plan.batch_size, rngs["shuffle"])
-        optimizer = _optimizer(plan, network)
+        optimizer = _optimizer(plan, network, alpha)
         max_iter, rate, schedule = plan.max_iter, settings.learning_rate_init, None
         if settings.learning_rate == "cosine" and not plan.stream:
             schedule = WarmupCosine(rate, max_iter, len(batches))
@@ -220,10 +224,10 @@ def _train_stochastic(plan, task, is_interrupted=never):
         return _training(interruption)
 
 
-def _optimizer(plan, network):
+def _optimizer(plan, network, alpha):
     """The solver's optimizer, with the previous fit's moments if it is continued."""
     settings, params, (d, h, o, k) = plan.settings, network.params, network.shape
-    decay = {"alpha": settings.alpha, "n_decayed": network.shape.n_weights}
+    decay = {"alpha": alpha, "n_decayed": network.shape.n_weights}
     if settings.solver == "sgd":
         optimizer = SGD(params, momentum=settings.momentum)
     elif settings.standardize:
@@ -385,9 +389,9 @@ def fitted_attributes(plans, trainings):
         if weight or each is plan:
             network = each.network(own.params.astype(dtype))
             parts = all_inputs[id(each.inputs)], network, settings.activation
-            temperatures = own.temperature * factor, own.temperature
             training_dtype = min(each.inputs.dtype, dtype).name
-            models.append(Model(*parts, *temperatures, float(weight), training_dtype))
+            temperature = own.temperature * factor
+            models.append(Model(*parts, temperature, float(weight), training_dtype))
     return attributes | {
         "n_estimators_": plan.variant.n_estimators,
         "hidden_layer_size_": plan.variant.hidden_layer_size,
@@ -413,12 +417,14 @@ def _by_column(inputs, values):
     return by_column
 
 
-def _out_of_fold_proba(plan, blend, rows):
+def _out_of_fold_proba(plans, attributes, rows):
     """Probabilities (n_samples, n_classes) of each row from members not trained on it.
 
-    NaN for a row that all members trained on. If no member trained on a row, or if each
-    left out a part of its weight, it gets the calibrated mean of all members.
+    The temperature of a row's member is fitted to the other folds. NaN for a row that
+    all members trained on. If no member trained on a row, or if each left out a part of
+    its weight, it gets the calibrated mean of all members.
     """
+    plan, blend = plans[0], attributes["_blend"]
     every = np.arange(len(rows.y))
     known_hashes = row_hash(rows.X, plan.data.rows, rows.group)
     place = find_rows(known_hashes, row_hash(rows.X, every, rows.group))
@@ -430,12 +436,16 @@ def _out_of_fold_proba(plan, blend, rows):
     same = np.where(place < 0, every, plan.data.rows[place])
     dtype = working_dtype(plan.data.X.dtype)
     proba = np.zeros((len(every), plan.loss.n_classes), dtype)
-    for model in blend.used:
+    used = np.flatnonzero(attributes["blend_weights_"])
+    for index, model in zip(used, blend.used, strict=True):
         network, inputs, loss = model.network, model.inputs, model.network.loss
+        temperatures = plans[index].out_of_fold_loss(network).member_temperatures()
         for part, raw in crossfit.raw_blocks(network, inputs, plan.data.X, same):
             row_fold = fold[part]
-            own = raw[np.maximum(row_fold, 0), np.arange(len(row_fold))]
-            block = loss.mean_proba(own[np.newaxis] / model.member_temperature)
+            member = np.maximum(row_fold, 0)
+            own = raw[member, np.arange(len(row_fold))]
+            own = own / temperatures[member, np.newaxis].astype(own.dtype)
+            block = loss.mean_proba(own[np.newaxis])
             unseen = row_fold == EVERY_FOLD
             if unseen.any():
                 block[unseen] = loss.mean_proba(raw[:, unseen] / model.temperature)

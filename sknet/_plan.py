@@ -27,10 +27,11 @@ from sknet._training.crossfit import OutOfFoldLoss, member_weights
 
 STRUCTURE = ("activation", "standardize", "n_knots")  # fixed once there are weights
 
-FEW_ROWS = 5_000  # distinct rows up to which "auto" takes more and narrower members
-FEW_INPUTS = 128  # of the network: up to here, batches are small
-MOST_EPOCHS, FEWEST_EPOCHS = 80, 3
-ROWS_OF_MOST_EPOCHS, EPOCH_POWER = 8_000, 0.7  # more rows, fewer epochs
+FEW_ROWS = 5_000  # distinct rows up to which "auto" takes narrower members
+MOST_MEMBERS, FEWEST_MEMBERS, MEMBER_POWER = 12, 4, 1.5  # fewer with more rows
+MOST_EPOCHS, FEWEST_EPOCHS, EPOCH_POWER = 60, 3, 0.7
+ROWS_OF_MOST_EPOCHS = 8_000
+FEW_INPUTS = 192  # of the network: up to here, batches are small
 MOST_WEIGHTS = 1 << 24  # of the first layer: with gradient and moments 0.5 GB
 LBFGS_ELEMENTS = 1 << 20  # of the widest array of a block of rows
 
@@ -45,6 +46,7 @@ class Variant(NamedTuple):
     n_knots: int | str
     input_dropout: float = 0.0
     ranks: bool = False
+    decay: float = 1.0  # factor of alpha
 
 
 # What the variants of a blend change of "plain", the network without a blend, by the
@@ -54,11 +56,15 @@ MASKED = {"dropout": 0.1, "input_dropout": 0.5, "hidden_layer_size": 32}
 KNOTS = {"dropout": 0.1, "n_knots": 16, "hidden_layer_size": 32}
 RANKS = {"dropout": 0.1, "ranks": True, "hidden_layer_size": 64}
 SHARP = {"dropout": 0.1, "hidden_layer_size": 48}
-WIDE_KNOTS = {"dropout": 0.1, "n_knots": 16, "hidden_layer_size": 64}
-WIDE_RANKS = {"dropout": 0.2, "ranks": True, "hidden_layer_size": 256}
+WIDE_KNOTS = {"dropout": 0.1, "n_knots": 16, "hidden_layer_size": 48, "decay": 20}
+WIDE_RANKS = {"dropout": 0.15, "ranks": True, "hidden_layer_size": 160}
 BLENDS = {
     1_000: {"plain": {}, "masked": MASKED, "knots": KNOTS, "ranks": RANKS},
-    FEW_ROWS: {"masked": MASKED, "knots": KNOTS, "ranks": RANKS},
+    FEW_ROWS: {
+        "masked": {**MASKED, "decay": 30},
+        "knots": {**KNOTS, "decay": 10},
+        "ranks": {**RANKS, "decay": 10},
+    },
     math.inf: {"sharp": SHARP, "knots": WIDE_KNOTS, "ranks": WIDE_RANKS},
 }
 CURVED = {"knots", "ranks"}  # variants that need columns of more than two values
@@ -317,13 +323,15 @@ def _variant(settings, previous, n, d):
         given = settings.dropout
         given = variant.dropout if given == "auto" else given
         return variant._replace(dropout=given, input_dropout=settings.input_dropout)
-    k, h, dropout = (12, 48, 0.5) if n <= FEW_ROWS else (4, 128, 0.35)
+    h, dropout = (48, 0.5) if n <= FEW_ROWS else (128, 0.35)
+    share = min(1.0, FEW_ROWS / n) ** MEMBER_POWER
+    k = max(FEWEST_MEMBERS, round(MOST_MEMBERS * share))
     room = MOST_WEIGHTS // d
     units, members = settings.hidden_layer_size, settings.n_estimators
     if settings.dropout != "auto":
         dropout = settings.dropout
     if members == "auto":
-        k = min(k, max(4, room // (16 if units == "auto" else int(units))))
+        k = min(k, max(FEWEST_MEMBERS, room // (16 if units == "auto" else int(units))))
     else:
         k = int(members)
     h = min(h, max(8, room // k)) if units == "auto" else int(units)
@@ -447,8 +455,8 @@ def _blends(settings, n, fold, inputs):
 def _blend_variants(settings, plain, inputs, X, distinct):
     """The variants of a blend and their inputs.
 
-    "plain" is added if there are no curves, or if `dropout` is given, which no other
-    variant uses.
+    "plain" is added if `dropout` is given, which no other variant uses. If there are no
+    curves, and otherwise only one variant, "ranks" is used without ranks.
     """
     variants = {} if settings.dropout == "auto" else {plain: inputs}
     room = MOST_WEIGHTS // X.shape[1]
@@ -465,7 +473,9 @@ def _blend_variants(settings, plain, inputs, X, distinct):
         if inputs.is_curved and n_inputs * other.n_estimators * units <= MOST_WEIGHTS:
             curves = other.n_knots, other.ranks, X, distinct.rows, distinct.weight
             variants[other] = inputs.with_curves(*curves)
-    return variants if len(variants) > 1 else {plain: inputs, **variants}
+    if len(variants) == 1:
+        variants[other] = inputs
+    return variants
 
 
 def _scaled(data, X, mean_weight):

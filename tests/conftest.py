@@ -99,6 +99,12 @@ def _small_net(**settings):
 
 
 @pytest.fixture(scope="session")
+def worth_threads():
+    """Settings of networks large enough that the variants are trained in threads."""
+    return {"n_estimators": 4, "hidden_layer_size": 200, "batch_size": 64}
+
+
+@pytest.fixture(scope="session")
 def small_net():
     """Makes networks that train in milliseconds with all random parts switched on."""
     return _small_net

@@ -40,10 +40,14 @@ class Shape(NamedTuple):
     n_members: int = 1
 
     @property
+    def width(self) -> int:
+        """Number of hidden units of all members."""
+        return self.n_members * self.n_hidden
+
+    @property
     def n_weights(self) -> int:
         """Number of entries of W1 and W2."""
-        width = self.n_members * self.n_hidden
-        return width * (self.n_inputs + self.n_outputs)
+        return self.width * (self.n_inputs + self.n_outputs)
 
     @property
     def n_params(self) -> int:

@@ -106,6 +106,22 @@ class OutOfFoldLoss:
         )
         return loss
 
+    def member_temperatures(self):
+        """Temperature (k,) of each member alone, fitted without its own fold."""
+        raw, (_, _, y, (weight,), _) = self.raw_prediction(), self.data
+        temperatures = np.ones(self.network.shape.n_members)
+        for j in range(len(temperatures)):
+            others = self.member != j
+            if others.any():
+                temperatures[j], _ = fit_temperature(
+                    self.network.loss,
+                    raw[others],
+                    y[others],
+                    weight[others],
+                    rows_per_group=self.rows_per_group,
+                )
+        return temperatures
+
     def label_proba(self):
         """Probability (n_judged,) of each row's own label, at the temperature."""
         raw = self.raw_prediction() / self.temperature

@@ -202,9 +202,9 @@ def test_saved_and_exported_blends_predict_the_same(net, with_gaps, y, dtype):
 # --- threads
 
 
-def test_the_number_of_threads_does_not_matter(net, with_gaps, y):
+def test_the_number_of_threads_does_not_matter(net, worth_threads, with_gaps, y):
     first, *others = (
-        net(n_jobs=n_jobs, store_oof_proba=True).fit(with_gaps, y)
+        net(**worth_threads, n_jobs=n_jobs, store_oof_proba=True).fit(with_gaps, y)
         for n_jobs in (None, 1, 2, -1)
     )
     many = np.tile(with_gaps, (100, 1))  # several blocks
@@ -215,14 +215,14 @@ def test_the_number_of_threads_does_not_matter(net, with_gaps, y):
         assert_array_equal(clf.oof_proba_, first.oof_proba_)
 
 
-def test_a_search_in_parallel_is_not_oversubscribed(net, X, y, caplog):
+def test_a_search_in_parallel_is_not_oversubscribed(net, worth_threads, X, y, caplog):
     """Each of its fits has the thread that joblib gave it."""
     caplog.set_level("INFO", "sknet")  # verbose=1 writes a line for each epoch
 
     def trained_here(*_):
         return float(threading.get_ident() in {r.thread for r in caplog.records})
 
-    clf = net(n_jobs=2, verbose=1).fit(X, y)
+    clf = net(**worth_threads, n_jobs=2, verbose=1).fit(X, y)
     assert caplog.records
     assert not trained_here()
     search = GridSearchCV(clf, {"alpha": [0.01, 0.1]}, cv=2, scoring=trained_here)

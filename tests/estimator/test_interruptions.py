@@ -109,7 +109,7 @@ def test_an_interrupted_fit_keeps_the_best_epoch(net, at_epoch, n_estimators):
     assert_array_equal(clf.predict_proba(X), whole.predict_proba(X))
 
 
-def test_ctrl_c_while_threads_are_started(net, monkeypatch):
+def test_ctrl_c_while_threads_are_started(net, worth_threads, monkeypatch):
     submit, calls = ThreadPoolExecutor.submit, []
 
     def interrupted(pool, *task):
@@ -119,7 +119,7 @@ def test_ctrl_c_while_threads_are_started(net, monkeypatch):
         return submit(pool, *task)
 
     monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
-    clf = net(early_stopping=True, blend=True, n_jobs=2)
+    clf = net(**worth_threads, early_stopping=True, blend=True, n_jobs=2)
     with pytest.raises(KeyboardInterrupt):
         clf.fit(X, Y)
     assert not hasattr(clf, "classes_")
@@ -130,10 +130,10 @@ def test_ctrl_c_while_threads_are_started(net, monkeypatch):
     [(1, "Epoch 20", 1), (1, "masked: Epoch 20", 2), (2, "Epoch 20", 4)],
 )
 def test_an_interrupted_blend_keeps_what_was_learnt(
-    net, at_epoch, n_jobs, place, n_variants
+    net, worth_threads, at_epoch, n_jobs, place, n_variants
 ):
     """In the first variant, in the second, and in all that train side by side."""
-    settings = {"early_stopping": True, "n_iter_no_change": 99}
+    settings = {"early_stopping": True, "n_iter_no_change": 99, **worth_threads}
     clf = net(**settings, blend=True, n_jobs=n_jobs, max_iter=60)
     at_epoch(place, press_ctrl_c)
     with pytest.raises(KeyboardInterrupt):

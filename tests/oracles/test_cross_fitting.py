@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 from sklearn.datasets import make_classification
 from sklearn.metrics import log_loss
 from sklearn.model_selection import cross_val_predict
@@ -96,8 +98,9 @@ def test_oof_proba_is_by_the_one_member_that_left_the_row_out(
 ):
     """By the textbook, for every row as it was given: repeated and shuffled.
 
-    Neither the folds nor the members' temperature are known. One temperature must
-    explain all rows, each by one member, and the folds must be of one size.
+    Neither the folds nor the members' temperatures are known. One temperature must
+    explain the rows of a member, and it must be the best one for all other rows. The
+    folds must be of one size.
     """
     X, y = problem(120, n_classes)
     again = np.random.default_rng(0).integers(0, 120, size=200)
@@ -116,14 +119,26 @@ def test_oof_proba_is_by_the_one_member_that_left_the_row_out(
     found = np.log(clf.oof_proba_)
     found -= found.mean(axis=1, keepdims=True)
 
-    def errors(temperature):
-        return np.abs(logits / temperature - found).max(axis=2)  # (k, n)
+    ratios = (logits * found).sum(axis=2) / (found**2).sum(axis=1)  # (k, n)
+    equal = np.isclose(ratios[:, :, np.newaxis], ratios[:, np.newaxis], rtol=1e-4)
+    temperatures = ratios[np.arange(k), equal.sum(axis=2).argmax(axis=1)]
+    errors = logits / temperatures[:, np.newaxis, np.newaxis] - found
+    errors = np.abs(errors).max(axis=2)  # (k, n)
+    assert errors.min(axis=0).max() < 1e-4
+    fold = errors.argmin(axis=0)
+    _, first, copies = np.unique(again, return_index=True, return_counts=True)
+    for j in range(k):
+        others = fold[first] != j
+        row, weight = first[others], copies[others] / copies[others].sum()
+        target = np.full((len(row), n_classes), 1 / n_classes)
+        smoothing = 1 / (1 / (weight @ weight) + 2)
+        target = smoothing * target + (1 - smoothing) * np.eye(n_classes)[labels[row]]
 
-    ratios = (logits[:, 0] * found[0]).sum(axis=1) / (found[0] ** 2).sum()
-    temperature = min(ratios[ratios > 0], key=lambda t: errors(t).min(axis=0).max())
-    assert errors(temperature).min(axis=0).max() < 1e-4
-    fold = errors(temperature).argmin(axis=0)
-    _, first = np.unique(again, return_index=True)
+        def loss(t, own=logits[fold[row], row], target=target, weight=weight):
+            return -weight @ (target * log_softmax(own / t, axis=1)).sum(axis=1)
+
+        best = minimize_scalar(loss, bounds=(0.1, 20), method="bounded").x
+        assert_allclose(temperatures[j], best, rtol=5e-3)
     assert np.ptp(np.bincount(fold[first], minlength=k)) <= 1
     for label in np.unique(labels):  # dealt by class
         counts = np.bincount(fold[first][labels[first] == label], minlength=k)

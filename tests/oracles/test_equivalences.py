@@ -212,8 +212,9 @@ def test_one_seed_gives_the_same_bits_in_every_process():
 
 def test_variants_trained_side_by_side_are_those_trained_one_by_one(rng):
     X, y = problem(rng, n=20_000)
+    settings = {"batch_size": 64, "max_iter": 3, "random_state": 0}
     alone, together = (
-        TwoLayerClassifier(n_jobs=n, max_iter=3, random_state=0).fit(X[:400], y[:400])
+        TwoLayerClassifier(n_jobs=n, **settings).fit(X[:400], y[:400])
         for n in (None, 2)
     )
     assert (alone.blend_weights_ > 0).sum() > 1
