@@ -58,7 +58,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     ----------
     hidden_layer_size : int or 'auto', default='auto'
         Hidden units of each member. 'auto' uses 48 for up to 5,000 distinct rows and
-        128 for more, 32 to 160 in a blend, and fewer for tens of thousands of columns.
+        128 for more, 32 to 256 in a blend, and fewer for tens of thousands of columns.
     n_estimators : int or 'auto', default='auto'
         Number of members. More members reduce the variance further. 'auto' uses 12 for
         up to 5,000 distinct rows, and fewer above that, but at least 4.
@@ -66,7 +66,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Activation of the hidden units.
     dropout : float or 'auto', default='auto'
         Share of hidden units switched off at each training step [3]_. 'auto' uses 0.5
-        for up to 5,000 distinct rows and 0.35 for more. Other variants use 0.1 to 0.2.
+        for up to 5,000 distinct rows and 0.35 for more. Other variants use 0.1 or 0.2.
     input_dropout : float, default=0.0
         Share of inputs switched off at each step (0.5 in the variant "masked").
     blend : bool or 'auto', default='auto'
@@ -82,7 +82,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         or a decay of ``learning_rate * alpha`` at each step of 'adam'. Some variants of
         a blend use up to 30 times as much.
     batch_size : int or 'auto', default='auto'
-        Rows per step. 'auto' uses an eightieth of the distinct rows (a twentieth with
+        Rows per step. 'auto' uses an eightieth of the distinct rows (up to a tenth with
         more than 192 network inputs), but at least 32 and at most 256.
     learning_rate : {'cosine', 'constant'}, default='cosine'
         Schedule. 'cosine' rises for a tenth of the steps and then falls to zero at

@@ -31,7 +31,8 @@ FEW_ROWS = 5_000  # distinct rows up to which "auto" takes narrower members
 MOST_MEMBERS, FEWEST_MEMBERS, MEMBER_POWER = 12, 4, 1.5  # fewer with more rows
 MOST_EPOCHS, FEWEST_EPOCHS, EPOCH_POWER = 60, 3, 0.7
 ROWS_OF_MOST_EPOCHS = 8_000
-FEW_INPUTS = 192  # of the network: up to here, batches are small
+MOST_STEPS, FEWEST_STEPS = 80, 10  # of an epoch, fewer with more inputs
+FEW_INPUTS = 192
 MOST_WEIGHTS = 1 << 24  # of the first layer: with gradient and moments 0.5 GB
 LBFGS_ELEMENTS = 1 << 20  # of the widest array of a block of rows
 
@@ -57,7 +58,7 @@ KNOTS = {"dropout": 0.1, "n_knots": 16, "hidden_layer_size": 32}
 RANKS = {"dropout": 0.1, "ranks": True, "hidden_layer_size": 64}
 SHARP = {"dropout": 0.1, "hidden_layer_size": 48}
 WIDE_KNOTS = {"dropout": 0.1, "n_knots": 16, "hidden_layer_size": 48, "decay": 20}
-WIDE_RANKS = {"dropout": 0.15, "ranks": True, "hidden_layer_size": 160}
+WIDE_RANKS = {"dropout": 0.2, "ranks": True, "hidden_layer_size": 256}
 BLENDS = {
     1_000: {"plain": {}, "masked": MASKED, "knots": KNOTS, "ranks": RANKS},
     FEW_ROWS: {
@@ -145,8 +146,8 @@ class Plan:
         if self.settings.solver == "lbfgs":
             return min(n, max(256, LBFGS_ELEMENTS // max(self.shape[:3])))
         if self.settings.batch_size == "auto":
-            n_steps = 80 if self.inputs.n_inputs <= FEW_INPUTS else 20
-            return min(n, max(n // n_steps, 32), 256)
+            n_steps = MOST_STEPS * min(1, FEW_INPUTS / self.inputs.n_inputs)
+            return min(n, max(int(n / max(n_steps, FEWEST_STEPS)), 32), 256)
         return min(n, int(self.settings.batch_size))
 
     def first_params(self):

@@ -105,7 +105,7 @@ def test_a_blend_of_many_columns_has_no_wide_variants(rng, d, n_variants):
         (5000, 2, 0.5, 62),
         (5200, 2, 0.35, 65),
         (24000, 2, 0.35, 256),
-        (5000, 65, 0.5, 250),  # 130 inputs
+        (5000, 128, 0.5, 83),  # 256 inputs: three quarters of the steps
     ],
 )
 def test_auto_follows_the_number_of_rows(rng, n, d, dropout, batch_size):
