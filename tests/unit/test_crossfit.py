@@ -120,7 +120,7 @@ WEIGHTS = {
 }
 
 
-def temperature_by_search(raw, y, weight):
+def temperature_by_search(raw, y, weight, pseudo_count=1):
     """Search the minimum over log T of the smoothed, weighted loss.
 
     One row in n + 2 has all labels alike, n being what the weights are worth:
@@ -129,8 +129,9 @@ def temperature_by_search(raw, y, weight):
     logits = raw if raw.shape[1] > 1 else np.hstack([np.zeros_like(raw), raw])
     weight = weight / weight.max()
     n = weight.sum() ** 2 / (weight**2).sum()
-    target = np.full(logits.shape, 1 / (n + 2) / logits.shape[1])
-    target[np.arange(len(y)), y] += 1 - 1 / (n + 2)
+    smoothing = pseudo_count / (n + 2 * pseudo_count)
+    target = np.full(logits.shape, smoothing / logits.shape[1])
+    target[np.arange(len(y)), y] += 1 - smoothing
 
     def smoothed_loss(log_t):
         z = logits * np.exp(-log_t)
@@ -165,13 +166,16 @@ def test_a_search_finds_the_same_temperature(rng, kind, n_classes, all_right, st
 
 
 def test_rows_of_a_group_smooth_the_labels_as_one_row(rng):
-    """Five equal rows of a group, of which each tells nothing new."""
+    """Copies in a group tell nothing new, and five groups have all labels alike."""
     loss, raw = loss_of(3), rng.normal(size=(20, 3))
     y = raw.argmax(axis=1)
-    alone = fit_temperature(loss, raw, y, np.ones(20))
-    of_groups = np.repeat(raw, 5, axis=0), np.repeat(y, 5), np.ones(100)
-    assert fit_temperature(loss, *of_groups, rows_per_group=5.0) == pytest.approx(alone)
-    assert fit_temperature(loss, *of_groups)[0] != pytest.approx(alone[0])
+    for size in (2.0, 5.0):
+        copies = np.repeat(raw, int(size), axis=0), np.repeat(y, int(size))
+        weight = np.ones(len(copies[1]))
+        found, _ = fit_temperature(loss, *copies, weight, rows_per_group=size)
+        expected = temperature_by_search(raw, y, np.ones(20), pseudo_count=5)
+        assert found == pytest.approx(expected, rel=1e-3)
+        assert fit_temperature(loss, *copies, weight)[0] != pytest.approx(found)
 
 
 def test_one_class_has_no_temperature():
