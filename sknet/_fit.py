@@ -180,15 +180,14 @@ def _train_stochastic(plan, task, is_interrupted=never):
         rngs = {purpose: plan.generator(purpose) for purpose in DRAWS}
         for purpose, state in (plan.before.get("generators") or {}).items():
             rngs[purpose].bit_generator.state = state
-        alpha = settings.alpha * variant.decay
         network = plan.network(
             plan.first_params(),
-            alpha=alpha if settings.solver == "sgd" else 0.0,
+            alpha=settings.alpha if settings.solver == "sgd" else 0.0,
             dropout=variant.dropout,
             input_dropout=variant.input_dropout,
         )
         batches = Minibatches(data, plan.inputs, plan.batch_size, rngs["shuffle"])
-        optimizer = _optimizer(plan, network, alpha)
+        optimizer = _optimizer(plan, network)
         max_iter, rate, schedule = plan.max_iter, settings.learning_rate_init, None
         if settings.learning_rate == "cosine" and not plan.stream:
             schedule = WarmupCosine(rate, max_iter, len(batches))
@@ -224,9 +223,11 @@ def _train_stochastic(plan, task, is_interrupted=never):
         return _training(interruption)
 
 
-def _optimizer(plan, network, alpha):
+def _optimizer(plan, network):
     """The solver's optimizer, with the previous fit's moments if it is continued."""
     settings, params, (d, h, o, k) = plan.settings, network.params, network.shape
+    # a variant multiplies alpha, but not a larger one that the user has chosen
+    alpha = max(settings.alpha, min(settings.alpha, 0.01) * plan.variant.decay)
     decay = {"alpha": alpha, "n_decayed": network.shape.n_weights}
     if settings.solver == "sgd":
         optimizer = SGD(params, momentum=settings.momentum)

@@ -47,7 +47,7 @@ class Variant(NamedTuple):
     n_knots: int | str
     input_dropout: float = 0.0
     ranks: bool = False
-    decay: float = 1.0  # factor of alpha
+    decay: float = 1.0  # factor of the alpha of Adam
 
 
 # What the variants of a blend change of "plain", the network without a blend, by the

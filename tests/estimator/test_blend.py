@@ -199,6 +199,16 @@ def test_saved_and_exported_blends_predict_the_same(net, with_gaps, y, dtype):
     assert_array_equal(labels, clf.predict(rows))
 
 
+@pytest.mark.parametrize("settings", [{}, {"solver": "sgd"}, {"alpha": 5.0}])
+def test_more_rows_do_not_lead_to_a_worse_blend(rng, settings):
+    """Beyond 1,000 rows, Adam decays the weights faster, but only at a small alpha."""
+    X = rng.normal(size=(3000, 4))
+    y = (X[:, 0] + X[:, 1] ** 2 > 0.8).astype(int)
+    clf = TwoLayerClassifier(max_iter=20, random_state=0, **settings)
+    few, many = (clf.fit(X[:n], y[:n]).score(X[1500:], y[1500:]) for n in (900, 1500))
+    assert many > max(few - 0.01, 0.9)
+
+
 # --- threads
 
 

@@ -166,14 +166,14 @@ def test_a_search_finds_the_same_temperature(rng, kind, n_classes, all_right, st
 
 
 def test_rows_of_a_group_smooth_the_labels_as_one_row(rng):
-    """Copies in a group tell nothing new, and five groups have all labels alike."""
+    """Copies in a group tell nothing new, so they are smoothed like fewer rows."""
     loss, raw = loss_of(3), rng.normal(size=(20, 3))
     y = raw.argmax(axis=1)
     for size in (2.0, 5.0):
         copies = np.repeat(raw, int(size), axis=0), np.repeat(y, int(size))
         weight = np.ones(len(copies[1]))
         found, _ = fit_temperature(loss, *copies, weight, rows_per_group=size)
-        expected = temperature_by_search(raw, y, np.ones(20), pseudo_count=5)
+        expected = temperature_by_search(raw, y, np.ones(20), pseudo_count=size)
         assert found == pytest.approx(expected, rel=1e-3)
         assert fit_temperature(loss, *copies, weight)[0] != pytest.approx(found)
 
