@@ -33,7 +33,8 @@ from sknet._training.schedules import WarmupCosine
 
 DRAWS = ("shuffle", "dropout")  # random draws that a continued fit resumes
 WORTH_SHARING = 1 << 28  # multiplications of a product: some 4 ms of one core
-WORTH_A_THREAD = 40_000  # hidden units of a step: with fewer, threads cost time
+WORTH_A_THREAD = 40_000  # rows times hidden units of a step; below, threads cost time
+SMALL_ALPHA = 0.01  # the default; variants do not multiply what exceeds it
 LONGEST_CURVE = 100  # losses kept by partial_fit, which may be called many times
 NO_BETTER = 1e-4  # a smaller relative improvement on the prior's loss is chance
 SMALLEST_PRIOR_LOSS = 1e-6  # below it there is one class, and nothing to learn
@@ -226,8 +227,7 @@ def _train_stochastic(plan, task, is_interrupted=never):
 def _optimizer(plan, network):
     """The solver's optimizer, with the previous fit's moments if it is continued."""
     settings, params, (d, h, o, k) = plan.settings, network.params, network.shape
-    # a variant multiplies alpha, but not a larger one that the user has chosen
-    alpha = max(settings.alpha, min(settings.alpha, 0.01) * plan.variant.decay)
+    alpha = max(settings.alpha, min(settings.alpha, SMALL_ALPHA) * plan.variant.decay)
     decay = {"alpha": alpha, "n_decayed": network.shape.n_weights}
     if settings.solver == "sgd":
         optimizer = SGD(params, momentum=settings.momentum)

@@ -456,8 +456,9 @@ def _blends(settings, n, fold, inputs):
 def _blend_variants(settings, plain, inputs, X, distinct):
     """The variants of a blend and their inputs.
 
-    "plain" is added if `dropout` is given, which no other variant uses. If there are no
-    curves, and otherwise only one variant, "ranks" is used without ranks.
+    "plain" is added if `dropout` is given, which no other variant uses. If only one
+    variant remains because there are no curves, the network of "ranks" joins it on the
+    inputs of "plain".
     """
     variants = {} if settings.dropout == "auto" else {plain: inputs}
     room = MOST_WEIGHTS // X.shape[1]
@@ -475,7 +476,7 @@ def _blend_variants(settings, plain, inputs, X, distinct):
             curves = other.n_knots, other.ranks, X, distinct.rows, distinct.weight
             variants[other] = inputs.with_curves(*curves)
     if len(variants) == 1:
-        variants[other] = inputs
+        variants[other] = inputs  # the last one, "ranks"
     return variants
 
 

@@ -12,7 +12,7 @@ from scipy.optimize import bisect
 from sknet._data.folds import EVERY_FOLD
 
 MOST_NEWTON_STEPS = 20
-PSEUDO_GROUPS = 5  # most pseudo-counts for the temperature, if rows form groups
+MOST_PSEUDO_COUNTS = 5  # for the temperature of grouped rows
 N_EM_STEPS = 100
 PSEUDO_COUNT = 1.0  # rows for each variant of a blend
 SMALLEST_WEIGHT = 0.15  # of a variant that is kept
@@ -152,8 +152,8 @@ def fit_temperature(loss, raw, y, weight, *, start=1.0, rows_per_group=1.0):
     :math:`1 / T`, so a few steps of Newton's method suffice. The labels are smoothed
     with the weight 1 / (n + 2), as in Laplace's rule of succession. Otherwise, T would
     go to 0 if all of a few rows are classified correctly. n is the effective number of
-    independent rows. With m rows per group, the weight is m / (n + 2 m) and m at most
-    5, because the few groups have also chosen the epoch. T is limited to the range from
+    independent rows. With m rows per group, and m cut at 5, the weight is m / (n + 2m),
+    because the same few groups also chose the epoch. T is limited to the range from
     1/10 to 20.
 
     Parameters
@@ -183,7 +183,7 @@ def fit_temperature(loss, raw, y, weight, *, start=1.0, rows_per_group=1.0):
     logits = raw - raw.max(axis=1, keepdims=True)
     label = float(weight @ np.take_along_axis(logits, y[:, np.newaxis], axis=1)[:, 0])
     n_effective = 1 / float(weight @ weight) / rows_per_group
-    pseudo_count = min(rows_per_group, PSEUDO_GROUPS)
+    pseudo_count = min(rows_per_group, MOST_PSEUDO_COUNTS)
     smoothing = pseudo_count / (n_effective + 2 * pseudo_count)
     smoothed = label + smoothing * (float(weight @ logits.mean(axis=1)) - label)
     inverse = 1 / start
