@@ -58,7 +58,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     ----------
     hidden_layer_size : int or 'auto', default='auto'
         Hidden units of each member. 'auto' uses 48 for up to 5,000 distinct rows and
-        128 for more, 32 to 224 in a blend, and fewer for tens of thousands of columns.
+        128 for more, 32 to 256 in a blend, and fewer for tens of thousands of columns.
     n_estimators : int or 'auto', default='auto'
         Number of members. More members reduce the variance further. 'auto' uses 12 for
         up to 5,000 distinct rows, and fewer above that, but at least 4.

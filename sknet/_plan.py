@@ -58,8 +58,8 @@ MASKED = {"dropout": 0.1, "input_dropout": 0.5, "hidden_layer_size": 32}
 KNOTS = {"dropout": 0.1, "n_knots": 16, "hidden_layer_size": 32}
 RANKS = {"dropout": 0.1, "ranks": True, "hidden_layer_size": 64}
 SHARP = {"dropout": 0.1, "hidden_layer_size": 64}
-WIDE_KNOTS = {"dropout": 0.2, "n_knots": 16, "hidden_layer_size": 96, "decay": 20}
-WIDE_RANKS = {"dropout": 0.2, "ranks": True, "hidden_layer_size": 224}
+WIDE_KNOTS = {"dropout": 0.2, "n_knots": 16, "hidden_layer_size": 80, "decay": 20}
+WIDE_RANKS = {"dropout": 0.2, "ranks": True, "hidden_layer_size": 256}
 BLENDS = {
     1_000: {"plain": {}, "masked": MASKED, "knots": KNOTS, "ranks": RANKS},
     FEW_ROWS: {
