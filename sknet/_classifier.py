@@ -72,7 +72,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     blend : bool or 'auto', default='auto'
         Whether to blend variants of the network. 'auto' needs at least 100 rows (or
         groups), and 'auto' for `dropout` and `n_knots`. A blend needs dense X, folds,
-        `standardize`, a solver other than 'lbfgs', and no `warm_start`.
+        `standardize`, and no `warm_start`.
     solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
         Adam with decoupled weight decay [1]_ [2]_, gradient descent with Nesterov's
         momentum, or SciPy's L-BFGS-B on all rows at once, which suits small data and

@@ -9,7 +9,6 @@ import math
 import sys
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import cache, partial
 from threading import Event
 from typing import Any, NamedTuple
@@ -27,7 +26,7 @@ from sknet._data.weighted import row_hash
 from sknet._plan import prepare
 from sknet._training import crossfit
 from sknet._training.loops import fit_lbfgs, fit_stochastic
-from sknet._training.monitor import Monitor, joint_history, never
+from sknet._training.monitor import Monitor, never
 from sknet._training.optimizers import SGD, Adam, ScalingLayerAdam
 from sknet._training.schedules import WarmupCosine
 
@@ -44,11 +43,10 @@ class Training(NamedTuple):
     """The result of training a variant."""
 
     params: np.ndarray  # of the best epoch
-    monitors: list[Monitor]  # one, or one for each member that L-BFGS trained
+    monitor: Monitor
     state: dict[str, Any]  # what a later call continues from
     interruption: KeyboardInterrupt | None
     temperature: float = 1.0  # of each member alone
-    out_of_fold_loss: float | None = None
     label_proba: np.ndarray | None = None  # out of fold, (n_judged,)
 
 
@@ -100,10 +98,8 @@ def fit(settings, rows, validation, previous, begin_task, stream):
 
 
 def _n_subtasks(plans):
-    """Number of subtasks that callbacks see: variants, members of L-BFGS, or epochs."""
-    plan, k = plans[0], plans[0].variant.n_estimators
-    n = k if plan.settings.solver == "lbfgs" else len(plans)
-    return n if n > 1 else plan.max_iter
+    """Number of subtasks that callbacks see: the variants of a blend, or epochs."""
+    return len(plans) if len(plans) > 1 else plans[0].max_iter
 
 
 @cache
@@ -118,11 +114,10 @@ def _blas_threads(plans):
     a blend uses one thread, so that the result does not depend on ``n_jobs``.
     """
     plan = plans[0]
-    d, h, o, k = plan.shape
-    width = h if plan.settings.solver == "lbfgs" else k * h
-    if plan.state["sparse"]:  # only the products of the second layer have threads
-        d = o
-    if len(plans) == 1 and plan.batch_size * d * width >= WORTH_SHARING:
+    # only the products of the second layer have threads if X is sparse
+    d = plan.shape.n_outputs if plan.state["sparse"] else plan.shape.n_inputs
+    size = plan.batch_size * d * plan.shape.width
+    if len(plans) == 1 and size >= WORTH_SHARING:
         return nullcontext()
     return _threadpools().limit(limits=1, user_api="blas")
 
@@ -132,19 +127,17 @@ def _train(plans, task):
 
     After Ctrl-C, it returns the variants that have completed an epoch.
     """
-    settings, trainings = plans[0].settings, []
-    if settings.solver == "lbfgs":
-        return [_train_lbfgs(plans[0], task)]
+    trainings = []
     if len(plans) == 1:
-        return [_train_stochastic(plans[0], task)]
-    threads = n_threads(settings.n_jobs, len(plans))
+        return [_train_variant(plans[0], task)]
+    threads = n_threads(plans[0].settings.n_jobs, len(plans))
     if max(plan.batch_size * plan.shape.width for plan in plans) < WORTH_A_THREAD:
         threads = 1
     if threads == 1 or task.context is not None:  # with callbacks, one at a time
         for plan in plans:
             variant_task = task.subtask(plan.variant.name, plan.max_iter)
             try:
-                trainings.append(_train_stochastic(plan, variant_task))
+                trainings.append(_train_variant(plan, variant_task))
             except KeyboardInterrupt as error:
                 if not trainings:
                     raise
@@ -160,7 +153,7 @@ def _train(plans, task):
         try:
             # the largest network first, so that the threads end at about the same time
             for p in sorted(plans, key=lambda plan: -plan.shape.n_params):
-                futures[p.variant] = pool.submit(_train_stochastic, p, task, stop)
+                futures[p.variant] = pool.submit(_train_variant, p, task, stop)
             # without a timeout, Windows ignores Ctrl-C
             while wait(futures.values(), timeout=0.1).not_done:
                 pass
@@ -174,25 +167,27 @@ def _train(plans, task):
     return trainings
 
 
-def _train_stochastic(plan, task, is_interrupted=never):
-    """Train all members of a variant together in minibatches."""
+def _train_variant(plan, task, is_interrupted=never):
+    """Train all members of a variant together."""
     with np.errstate(all="ignore"):  # also in a thread of its own
-        settings, data, variant = plan.settings, plan.member_data, plan.variant
+        settings, variant = plan.settings, plan.variant
+        whole = settings.solver == "lbfgs"  # all rows for each step
         rngs = {purpose: plan.generator(purpose) for purpose in DRAWS}
         for purpose, state in (plan.before.get("generators") or {}).items():
             rngs[purpose].bit_generator.state = state
+        masks = variant.dropout, variant.input_dropout
         network = plan.network(
             plan.first_params(),
-            alpha=settings.alpha if settings.solver == "sgd" else 0.0,
-            dropout=variant.dropout,
-            input_dropout=variant.input_dropout,
+            0.0 if settings.solver == "adam" else settings.alpha,
+            *((0, 0) if whole else masks),
         )
-        batches = Minibatches(data, plan.inputs, plan.batch_size, rngs["shuffle"])
-        optimizer = _optimizer(plan, network)
+        parts = plan.member_data, plan.inputs, plan.batch_size
+        batches = Minibatches(*parts, None if whole else rngs["shuffle"], whole=whole)
+        optimizer = None if whole else _optimizer(plan, network)
         max_iter, rate, schedule = plan.max_iter, settings.learning_rate_init, None
-        if settings.learning_rate == "cosine" and not plan.stream:
+        if settings.learning_rate == "cosine" and not (plan.stream or whole):
             schedule = WarmupCosine(rate, max_iter, len(batches))
-        monitor = _monitor(plan, network, schedule, ready=batches.ready)
+        monitor = _monitor(plan, network, schedule, batches.ready)
         monitor.is_interrupted = is_interrupted
 
         def _training(interruption=None):
@@ -200,25 +195,29 @@ def _train_stochastic(plan, task, is_interrupted=never):
             state = {"generators": draws}
             if plan.stream or settings.warm_start:
                 state["params"] = network.params  # the last weights
-                state["optimizer"] = optimizer.state()
                 state["solver"] = settings.solver
-            training = Training(monitor.best_params, [monitor], state, interruption)
+                state["optimizer"] = None if whole else optimizer.state()
+            training = Training(monitor.best_params, monitor, state, interruption)
             return _calibrated(plan, training)
 
         def _fitted():
             return fitted_attributes([plan], [_training()])
 
-        task.follow(monitor, lambda: progress(plan, [monitor]), _fitted)
-        interruption, rng = None, rngs["dropout"]
+        task.follow(monitor, lambda: progress(plan, monitor), _fitted)
+        interruption, rng, rates = None, rngs["dropout"], schedule or (lambda _: rate)
         try:
-            rates = schedule or (lambda step: rate)
-            fit_stochastic(network, batches, optimizer, rates, monitor, max_iter, rng)
+            if whole:
+                fit_lbfgs(network, batches, monitor, max_iter, settings.tol)
+            else:
+                parts = network, batches, optimizer, rates
+                fit_stochastic(*parts, monitor, max_iter, rng)
         except KeyboardInterrupt as error:
             if monitor.best_epoch == 0:
                 raise
             monitor.stop_reason, interruption = "interrupted", error
             network.params[:] = monitor.best_params
-            optimizer.reset()
+            if not whole:
+                optimizer.reset()
         monitor.say_why_it_stopped()
         monitor.validate = None  # it holds buffers
         return _training(interruption)
@@ -240,69 +239,15 @@ def _optimizer(plan, network):
     return optimizer
 
 
-def _train_lbfgs(plan, task):
-    """Train one member at a time, because a joint line search would couple them."""
-    settings, shape, k = plan.settings, plan.shape, plan.variant.n_estimators
-    start, data = plan.first_params(), plan.member_data
-    lone = shape._replace(n_members=1)
-    monitors, interruption = [], None
-
-    def _progress():
-        return progress(plan, monitors)
-
-    def _fitted():
-        return fitted_attributes([plan], [_joined(plan, monitors)])
-
-    try:
-        for j in range(k):
-            params = start[shape.member(j)]
-            network = plan.network(params, shape=lone, alpha=settings.alpha)
-            weight = data.weight[j if len(data.weight) > 1 else 0][np.newaxis]
-            member_data, size = data._replace(weight=weight), plan.batch_size
-            batches = Minibatches(member_data, plan.inputs, size, None, whole=True)
-            monitor = _monitor(plan, network, member=j)
-            monitors.append(monitor)
-            member_task = task.subtask("member", plan.max_iter) if k > 1 else task
-            member_task.follow(monitor, _progress, _fitted)
-            fit_lbfgs(network, batches, monitor, plan.max_iter, settings.tol)
-            monitor.say_why_it_stopped()
-            if k > 1 and member_task.end(_progress, _fitted):
-                monitor.stop_reason = "callback"
-                break
-    except KeyboardInterrupt as error:
-        monitors[:] = [monitor for monitor in monitors if monitor.best_epoch]
-        if not monitors:
-            raise
-        monitors[-1].stop_reason, interruption = "interrupted", error
-        monitors[-1].say_why_it_stopped()
-    return _joined(plan, monitors, interruption)
-
-
-def _joined(plan, monitors, interruption=None):
-    """Join the members into one network. Untrained members are copies of the first."""
-    params = np.empty(plan.shape.n_params, monitors[0].params.dtype)
-    for j in range(plan.variant.n_estimators):
-        source = monitors[j if j < len(monitors) else 0]
-        params[plan.shape.member(j)] = source.best_params
-    if plan.fold is not None:  # copies of the first member trained on the other folds
-        fold = np.where(plan.fold < len(monitors), plan.fold, NO_FOLD)
-        plan = replace(plan, fold=fold)
-    return _calibrated(plan, Training(params, monitors, {}, interruption))
-
-
-def _monitor(plan, network, schedule=None, member=None, ready=None):
-    """The monitor of a network: all members of the plan, or one of them."""
-    settings, fold, data, held_out = plan.settings, plan.fold, plan.data, plan.held_out
-    validate, decides, watched = None, plan.stops_early, held_out
-    if fold is not None and member is None:
+def _monitor(plan, network, schedule, ready):
+    """The monitor of a network, with its validation rows if there are any."""
+    settings, held_out, validate = plan.settings, plan.held_out, None
+    if plan.fold is not None:
         validate = plan.out_of_fold_loss(network, ready)
-    elif fold is not None:
-        # a member that chose its iteration by its own fold would have seen that fold
-        watched, decides = data.take(fold == member), False
-    if watched is not None and len(watched.rows):
-        validate = partial(crossfit.validation_loss, network, plan.inputs, watched)
-    ends_itself = schedule is not None or member is not None
-    decides = decides and validate is not None
+    elif held_out is not None:
+        validate = partial(crossfit.validation_loss, network, plan.inputs, held_out)
+    ends_itself = schedule is not None or settings.solver == "lbfgs"
+    decides = plan.stops_early and validate is not None
     return Monitor(
         network.params,
         validate=validate,
@@ -321,11 +266,9 @@ def _calibrated(plan, training):
     if plan.fold is None:
         return training
     out_of_fold = plan.out_of_fold_loss(plan.network(training.params))
-    loss = out_of_fold()
+    out_of_fold()
     return training._replace(
-        temperature=out_of_fold.temperature,
-        out_of_fold_loss=loss,
-        label_proba=out_of_fold.label_proba(),
+        temperature=out_of_fold.temperature, label_proba=out_of_fold.label_proba()
     )
 
 
@@ -354,9 +297,9 @@ def _blended(plans, trainings):
     return weights, crossfit.factor_of_mean(plan.loss, raws, weights, row_weight)
 
 
-def progress(plan, monitors):
+def progress(plan, monitor):
     """The attributes that each epoch changes, including those of the continued fit."""
-    curve, validation, _, best_epoch, stop_reason = joint_history(monitors)
+    curve, validation = monitor.loss_curve, monitor.validation_loss_curve
     before, kept = plan.previous, LONGEST_CURVE if plan.stream else sys.maxsize
     n_before, old_curve = before.get("n_iter_", 0), before.get("loss_curve_", [])
     old_validation = before.get("validation_loss_curve_")
@@ -367,11 +310,11 @@ def progress(plan, monitors):
         validation_curve = None
     return {
         "n_iter_": n_before + len(curve),
-        "best_iter_": n_before + best_epoch,
+        "best_iter_": n_before + monitor.best_epoch,
         "loss_curve_": [*old_curve, *curve][-kept:],
         "validation_loss_curve_": validation_curve and validation_curve[-kept:],
         "best_validation_loss_": min(validation, default=None),
-        "stop_reason_": stop_reason,
+        "stop_reason_": monitor.stop_reason,
     }
 
 
@@ -380,9 +323,7 @@ def fitted_attributes(plans, trainings):
     plan, training = plans[0], trainings[0]
     settings, inputs = plan.settings, plan.inputs
     weights, factor = _blended(plans, trainings)
-    attributes = progress(plan, training.monitors)
-    if training.out_of_fold_loss is not None and settings.solver == "lbfgs":
-        attributes["best_validation_loss_"] = training.out_of_fold_loss
+    attributes = progress(plan, training.monitor)
     dtype = working_dtype(plan.data.X.dtype)  # of the inputs too, which variants share
     all_inputs = {id(plan.inputs): plan.inputs.with_dtype(dtype) for plan in plans}
     models = []
@@ -457,10 +398,8 @@ def _out_of_fold_proba(plans, attributes, rows):
 
 def _warn_if_in_trouble(plans, trainings):
     """Emit one ConvergenceWarning if training diverged or learned nothing."""
-    plan, training = plans[0], trainings[0]
-    settings = plan.settings
-    _, _, best_loss, _, stop_reason = joint_history(training.monitors)
-    monitors = [monitor for training in trainings for monitor in training.monitors]
+    plan, settings = plans[0], plans[0].settings
+    monitors = [training.monitor for training in trainings]
     if n_recoveries := sum(monitor.n_recoveries for monitor in monitors):
         warn(
             f"The loss was not finite {n_recoveries} times. Each time, the last good "
@@ -470,12 +409,9 @@ def _warn_if_in_trouble(plans, trainings):
             ConvergenceWarning,
         )
         return
-    if stop_reason == "callback" or plan.stream:
+    if monitors[0].stop_reason == "callback" or plan.stream:
         return
-    if settings.solver == "lbfgs" and training.out_of_fold_loss is not None:
-        best_loss = training.out_of_fold_loss
-    elif len(trainings) > 1:
-        best_loss = min(monitor.best_loss for monitor in monitors)
+    best_loss = min(monitor.best_loss for monitor in monitors)
     no_better = best_loss >= (1 - NO_BETTER) * plan.prior_loss
     if plan.prior_loss > SMALLEST_PRIOR_LOSS and no_better:
         warn(

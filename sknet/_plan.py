@@ -116,10 +116,10 @@ class Plan:
         weight = member_weights(self.data.weight, self.fold, k)
         return self.data._replace(weight=weight)
 
-    def network(self, params, shape=None, **options):
+    def network(self, params, *options):
         """A network on ``params``."""
-        shape, activation = shape or self.shape, ACTIVATIONS[self.settings.activation]
-        return TwoLayerNetwork(shape, params, activation, self.loss, **options)
+        activation = ACTIVATIONS[self.settings.activation]
+        return TwoLayerNetwork(self.shape, params, activation, self.loss, *options)
 
     def out_of_fold_loss(self, network, ready=None):
         """Out-of-fold loss of the rows, from the members that do not train on them."""
@@ -145,7 +145,8 @@ class Plan:
         """
         n = len(self.data.rows)
         if self.settings.solver == "lbfgs":
-            return min(n, max(256, LBFGS_ELEMENTS // max(self.shape[:3])))
+            widest = max(self.inputs.n_inputs, self.shape.width)
+            return min(n, max(256, LBFGS_ELEMENTS // widest))
         if self.settings.batch_size == "auto":
             n_steps = MOST_STEPS * min(1, FEW_INPUTS / self.inputs.n_inputs)
             return min(n, max(int(n / max(n_steps, FEWEST_STEPS)), 32), 256)
@@ -444,12 +445,11 @@ def _blends(settings, n, fold, inputs):
     wanted = settings.blend
     if wanted == "auto":
         wanted = settings.dropout == settings.n_knots == "auto" and n >= ROWS_TO_BLEND
-    in_batches = settings.solver != "lbfgs" and not settings.warm_start
-    possible = fold is not None and inputs.centred and in_batches
+    possible = fold is not None and inputs.centred and not settings.warm_start
     if settings.blend is True and not possible:
         warn(
-            "blend=True needs folds, dense X, standardize=True, a solver other than "
-            "'lbfgs' and warm_start=False. One variant is trained instead of a blend."
+            "blend=True needs folds, dense X, standardize=True and warm_start=False. "
+            "One variant is trained instead of a blend."
         )
     return wanted and possible
 

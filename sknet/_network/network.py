@@ -9,7 +9,7 @@ implements the textbook network.
     L = \sum_{j=1}^{k} \sum_{i=1}^{n} w_{ij}\, \ell(y_i, z_{ij})
         + \frac{\alpha}{2} (\lVert W_1 \rVert^2 + \lVert W_2 \rVert^2)
 
-The loss is a sum over members, so each member trains exactly as if it were alone. In
+The loss is a sum over members, so each member has the gradient of a lone network. In
 training, the bias of the first layer is the last row of ``[W1; b1]``. Dense inputs have
 a last column of ones, so that one product includes the bias.
 """
@@ -75,13 +75,6 @@ class Shape(NamedTuple):
         """W1 with b1 as its last row (d + 1, k * h), without a copy."""
         d, h, o, k = self
         return flat[k * h * o : k * h * (o + d + 1)].reshape(d + 1, k * h)
-
-    def member(self, j: int) -> NDArray[np.intp]:
-        """Positions of member ``j``'s parameters in the flat vector."""
-        W1, W2, b1, b2 = self.views(np.arange(self.n_params))
-        own = slice(j * self.n_hidden, (j + 1) * self.n_hidden)
-        parts = W2[j], W1[:, own], b1[own], b2[j]
-        return np.concatenate([part.ravel() for part in parts])
 
 
 def lone(stack: Array) -> Array:

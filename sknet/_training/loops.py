@@ -59,7 +59,7 @@ def _are_plausible(params):
 
 
 def fit_lbfgs(network, batches, monitor, max_iter, tol):
-    """Minimize the objective of a single member over all rows with SciPy's L-BFGS-B.
+    """Minimize the objective of all members over all rows with SciPy's L-BFGS-B.
 
     ``batches`` must average over all rows (``whole=True``) and not shuffle. Training
     has converged when no entry of the gradient is larger than ``tol``.
@@ -83,11 +83,11 @@ def fit_lbfgs(network, batches, monitor, max_iter, tol):
         return losses[1], network.grads
 
     def _loss_of(result):
-        """The objective without its penalty."""
+        """The mean loss of the members, without the penalty."""
         network.params[:] = result.x
-        if losses[1] == result.fun:
-            return float(losses[0])
-        return float(result.fun - network.penalty())
+        same = losses[1] == result.fun  # without the rounding of a difference
+        loss = losses[0] if same else result.fun - network.penalty()
+        return float(loss) / network.shape.n_members
 
     def _end_iteration(intermediate_result):
         if monitor.end_epoch(_loss_of(intermediate_result)):

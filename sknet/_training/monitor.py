@@ -150,37 +150,3 @@ class Monitor:
                 f"{self.name}Stopped after {len(self.loss_curve)} epochs: "
                 f"{REASONS[self.stop_reason]}. Best epoch: {self.best_epoch}."
             )
-
-
-def joint_history(monitors):
-    """Combine the histories of members trained together or one after the other.
-
-    The curves are means. A member that ended early keeps its last value. The number of
-    the best epoch is that of the longest run. The reason for stopping is taken from a
-    member that did not converge, if there is one.
-
-    Returns
-    -------
-    loss_curve, validation_loss_curve : list of float
-        The second one is empty without validation.
-    best_loss : float
-        The watched loss of the epoch that is kept.
-    best_epoch : int
-        Counted from 1.
-    stop_reason : str
-    """
-
-    def _mean_curve(curves):
-        longest = max(len(curve) for curve in curves)
-        padded = [c + c[-1:] * (longest - len(c)) for c in curves if c]
-        return np.mean(padded, axis=0).tolist() if padded else []
-
-    reasons = [monitor.stop_reason for monitor in monitors]
-    other = [reason for reason in reasons if reason != "converged"]
-    return (
-        _mean_curve([monitor.loss_curve for monitor in monitors]),
-        _mean_curve([monitor.validation_loss_curve for monitor in monitors]),
-        float(np.mean([monitor.best_loss for monitor in monitors])),
-        max(monitor.best_epoch for monitor in monitors),
-        other[-1] if other else "converged",
-    )

@@ -111,8 +111,8 @@ def test_random_labels_stay_near_chance(rng, net, X):
 # --- when there is none
 
 
-ONE_NETWORK = [{"n_estimators": 1}, {"solver": "lbfgs"}, {"standardize": False}]
-ONE_NETWORK += [{"warm_start": True}, {"early_stopping": False}, {"X_val": True}]
+ONE_NETWORK = [{"n_estimators": 1}, {"standardize": False}, {"warm_start": True}]
+ONE_NETWORK += [{"early_stopping": False}, {"X_val": True}]
 
 
 @pytest.mark.parametrize("settings", ONE_NETWORK, ids=str)
@@ -212,10 +212,13 @@ def test_more_rows_do_not_lead_to_a_worse_blend(rng, settings):
 # --- threads
 
 
-def test_the_number_of_threads_does_not_matter(net, worth_threads, with_gaps, y):
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_the_number_of_threads_does_not_matter(
+    net, worth_threads, with_gaps, y, solver
+):
+    settings = {**worth_threads, "solver": solver, "store_oof_proba": True}
     first, *others = (
-        net(**worth_threads, n_jobs=n_jobs, store_oof_proba=True).fit(with_gaps, y)
-        for n_jobs in (None, 1, 2, -1)
+        net(**settings, n_jobs=n_jobs).fit(with_gaps, y) for n_jobs in (None, 1, 2, -1)
     )
     many = np.tile(with_gaps, (100, 1))  # several blocks
     for clf in others:

@@ -4,7 +4,6 @@ import copy
 import pickle
 import re
 from collections import Counter
-from contextlib import nullcontext
 
 import joblib
 import numpy as np
@@ -151,19 +150,6 @@ def test_in_a_blend_a_variant_is_a_task_of_its_own():
     assert_array_equal(last.predict_proba(X), clf.predict_proba(X))
 
 
-def test_with_lbfgs_a_member_is_a_task_of_its_own():
-    recorder = Recorder()
-    clf = net(solver="lbfgs", n_estimators=3).set_callbacks(recorder).fit(X, Y)
-    begun, ended = Counter(recorder.paths("begin")), Counter(recorder.paths("end"))
-    assert begun == ended
-    assert max(begun.values()) == 1
-    members = [(ROOT, ("member", j)) for j in range(3)]
-    assert [p for p in recorder.paths("end") if len(p) == 2] == members
-    lengths = Counter(p[:2] for p in recorder.epochs_ended())
-    assert set(lengths) == set(members)
-    assert max(lengths.values()) == clf.n_iter_
-
-
 def test_hooks_are_given_what_fit_was_given():
     frame, labels = pd.DataFrame(X, columns=[*"abcd"]), Y.tolist()
     snapshots = Snapshots()
@@ -220,12 +206,11 @@ def test_a_snapshot_is_a_fit_that_ends_there(settings, dtype):
     settings = {**settings, "learning_rate": "constant", "store_oof_proba": False}
     snapshots, rows = Snapshots(), X.astype(dtype)
     clf = net(**settings).set_callbacks(snapshots).fit(rows, Y, WEIGHT)
-    if settings.get("solver") != "lbfgs" or settings.get("n_estimators") == 1:
-        assert len(snapshots.taken) == EPOCHS + 1
-        for epoch in (1, 2, EPOCHS):
-            snapshot = snapshots.taken[ROOT, ("epoch", epoch - 1)]
-            shorter = net(**{**settings, "max_iter": epoch}).fit(rows, Y, WEIGHT)
-            assert_equal(fitted(snapshot), fitted(shorter))
+    assert len(snapshots.taken) == EPOCHS + 1
+    for epoch in (1, 2, EPOCHS):
+        snapshot = snapshots.taken[ROOT, ("epoch", epoch - 1)]
+        shorter = net(**{**settings, "max_iter": epoch}).fit(rows, Y, WEIGHT)
+        assert_equal(fitted(snapshot), fitted(shorter))
     last = snapshots.taken[(ROOT,)]
     assert_equal(fitted(last), fitted(clf))
     assert_array_equal(last.predict_proba(rows), clf.predict_proba(rows))
@@ -261,9 +246,7 @@ def test_partial_fit_is_one_epoch():
 # --- asking to stop
 
 
-@pytest.mark.parametrize(
-    "settings", [SETTINGS[name] for name in SETTINGS if name != "lbfgs"]
-)
+@each_setting
 def test_a_callback_may_stop_training(settings):
     settings = {**settings, "learning_rate": "constant"}
     stop = Recorder(end=at_epoch(3))
@@ -290,34 +273,6 @@ def test_the_best_epoch_is_kept_if_a_validation_loss_decides():
     best = log_loss(Y[::3], clf.predict_proba(X[::3]))
     assert best == pytest.approx(clf.best_validation_loss_, rel=1e-4)
     assert best == pytest.approx(min(clf.validation_loss_curve_), rel=1e-4)
-
-
-def test_each_lbfgs_member_is_stopped_on_its_own():
-    stop = Recorder(end=at_epoch(2))
-    clf = net(solver="lbfgs", tol=1e-9).set_callbacks(stop).fit(X, Y)
-    shorter = net(solver="lbfgs", tol=1e-9, max_iter=3).fit(X, Y)
-    assert len(stop.epochs_ended()) == 2 * 3
-    assert clf.stop_reason_ == "callback"
-    assert_array_equal(clf.predict_proba(X), shorter.predict_proba(X))
-
-
-@pytest.mark.parametrize("ctrl_c", [True, False])
-def test_lbfgs_members_that_are_not_trained_are_copies_of_the_first(ctrl_c):
-    def stop(estimator, context):
-        if (context.task_name, context.task_id) != ("member", 1):
-            return False
-        if ctrl_c:
-            raise KeyboardInterrupt
-        return True
-
-    settings = {"solver": "lbfgs", "n_estimators": 4}
-    clf = net(**settings).set_callbacks(Recorder(end=stop))
-    with pytest.raises(KeyboardInterrupt) if ctrl_c else nullcontext():
-        clf.fit(X, Y)
-    assert clf.stop_reason_ == ("interrupted" if ctrl_c else "callback")
-    whole = net(**settings).fit(X, Y)
-    assert_array_equal(clf.coefs_[0][:2], whole.coefs_[0][:2])
-    assert_array_equal(clf.coefs_[0][2:], whole.coefs_[0][[0, 0]])
 
 
 # --- errors and interruptions
@@ -441,9 +396,7 @@ def test_scoring_monitor_in_a_pipeline_in_a_grid_search(backend):
 def test_progress_bar_comes_to_its_end_also_where_a_callback_stops(shown, settings):
     for callbacks in ([], [Recorder(end=at_epoch(1))]):
         net(**settings).set_callbacks(*callbacks, ProgressBar()).fit(X, Y)
-        lines = shown()
-        for task in ["fit", "member #0", "member #1"][: 3 if settings else 1]:
-            assert re.search(rf"TwoLayerClassifier - {task} +━+ +100%", lines)
+        assert re.search("TwoLayerClassifier - fit +━+ +100%", shown())
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

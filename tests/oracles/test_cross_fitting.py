@@ -69,12 +69,13 @@ def test_labels_planted_in_one_row_do_not_leak_into_its_fold(
             random_state=seed,
         ).fit(X, y)
         if solver == "lbfgs":
-            assert clf.score(X, y) == 1  # the other members know it
+            assert clf.loss_curve_[-1] < 0.3  # the other members know it
         hits.extend(clf.oof_proba_[np.arange(n), y] > 0.5)
         losses.append(log_loss(y, clf.oof_proba_))
     # the choice of the best epoch alone makes noise look a little better
     assert np.mean(hits) < 0.5 + 4.5 * 0.5 / np.sqrt(len(hits)) + 0.04
-    assert np.mean(losses) > np.log(2) - 0.05
+    # the standard deviation of a loss is 0.04
+    assert np.mean(losses) > np.log(2) - 0.02 - 3 * 0.04 / np.sqrt(len(losses))
 
 
 def test_copies_and_other_labels_of_a_row_do_not_leak_into_its_fold():

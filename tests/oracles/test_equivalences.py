@@ -108,7 +108,7 @@ def test_the_start_predicts_the_weighted_class_frequencies(rng, n_classes, weigh
 # ------------------------------------------------------------ members, precision
 
 
-@each_solver
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_the_first_of_several_members_is_a_lone_fit(rng, solver):
     """Members see the same batches and do not know of each other."""
     X, y = problem(rng)

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from sknet._training.monitor import Monitor, joint_history
+from sknet._training.monitor import Monitor
 from sknet._training.schedules import WarmupCosine
 
 
-def play(monitor, losses, reason="max_iter"):
+def play(monitor, losses):
     """Record one loss an epoch; params hold the number of the epoch."""
-    monitor.stop_reason = reason
     for epoch, loss in enumerate(losses, start=1):
         monitor.params[:] = epoch
         if monitor.end_epoch(loss):
@@ -83,12 +82,3 @@ def test_a_schedule_may_go_on_after_a_plateau_while_its_rate_falls():
     assert len(monitor.loss_curve) == 9
     assert monitor.best_epoch == 9  # what comes on the way is still recorded
     assert schedule.lower(9) == 0
-
-
-def test_the_history_of_several_members_is_their_mean():
-    """A member that ended early keeps its last value."""
-    a = play(Monitor(np.zeros(1)), [3.0, 2.0], "converged")
-    b = play(Monitor(np.zeros(1)), [5.0, 4.0, 1.0])
-    assert joint_history([a, b]) == ([4.0, 3.0, 1.5], [], 1.5, 3, "max_iter")
-    assert joint_history([a]) == ([3.0, 2.0], [], 2.0, 2, "converged")
-    assert joint_history([a, a])[-1] == "converged"

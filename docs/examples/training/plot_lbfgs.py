@@ -17,6 +17,7 @@ import time
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
@@ -29,10 +30,11 @@ tables = {
     "wine": load_wine(return_X_y=True),
     "breast cancer": load_breast_cancer(return_X_y=True),
 }
+adam = TwoLayerClassifier(blend=False, random_state=0)
 networks = {
-    "adam": TwoLayerClassifier(blend=False, random_state=0),
-    "lbfgs": TwoLayerClassifier(solver="lbfgs", random_state=0),
-    "lbfgs, alpha=0.1": TwoLayerClassifier(solver="lbfgs", alpha=0.1, random_state=0),
+    "adam": adam,
+    "lbfgs": clone(adam).set_params(solver="lbfgs"),
+    "lbfgs, alpha=0.1": clone(adam).set_params(solver="lbfgs", alpha=0.1),
 }
 print(f"{'':<14} {'':<17} log-loss  seconds")
 for table, (X, y) in tables.items():
