@@ -112,7 +112,11 @@ class Blend:
         threads = n_threads(n_jobs, len(parts))
         with ThreadPoolExecutor(threads) as pool:
             blocks = pool.map(_predict, parts) if threads > 1 else map(_predict, parts)
-            return np.concatenate(list(blocks))
+            for part, block in zip(parts, blocks, strict=True):
+                if part.start == 0:
+                    result = np.empty((n, *block.shape[1:]), block.dtype)
+                result[part] = block
+        return result
 
     def state(self):
         """All attributes, as plain types that skops trusts by default."""

@@ -15,7 +15,7 @@ except ImportError:
 
 
 class Task:
-    """A fit, one of its members or an epoch, as callbacks see it.
+    """A fit, one of its variants or an epoch, as callbacks see it.
 
     Without callbacks, there is no context, and the methods do nothing.
 

@@ -70,7 +70,7 @@ def warn(message, category=UserWarning):
 
 
 class Rows(NamedTuple):
-    """Checked rows: X, labels as class indices, weights as float64."""
+    """Checked rows, with labels as class indices and weights as float64."""
 
     X: np.ndarray
     y: np.ndarray
@@ -320,7 +320,9 @@ def check_weights(sample_weight, X, name="sample_weight"):
             f"{weight.min():g}. Weights must be zero or positive."
         )
     if weight.max() == 0:
-        raise ValueError(f"All weights are zero: give a row a positive `{name}`.")
+        raise ValueError(
+            f"All weights are zero. Give at least one row a positive `{name}`."
+        )
     return weight
 
 

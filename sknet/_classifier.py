@@ -79,8 +79,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         ignores the batch, learning rate, momentum and dropout settings.
     alpha : float, default=0.01
         Weight decay: an L2 penalty of ``alpha / 2`` times the sum of squared weights,
-        or a decay of ``learning_rate * alpha`` at each step of 'adam'. Some variants of
-        a blend use up to 30 times as much.
+        or a decay of ``learning_rate * alpha`` at each step of 'adam'. With 'adam',
+        some variants of a blend use up to 30 times as much.
     batch_size : int or 'auto', default='auto'
         Rows per step. 'auto' uses an eightieth of the distinct rows (up to a tenth with
         more than 192 network inputs), but at least 32 and at most 256.
@@ -165,7 +165,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Divides the logits, so that probabilities of left-out rows are calibrated. It is
         1 if there are no out-of-fold rows.
     n_iter_, best_iter_ : int
-        Number of epochs, and the epoch, counted from 1, whose weights are kept.
+        Number of epochs, and number of the one whose weights are kept, from 1 on.
     loss_curve_, validation_loss_curve_ : list of float
         Mean log-loss of each epoch on the training rows and on the rows that were left
         out (None if there are none). After `partial_fit`, only the last 100 are kept.

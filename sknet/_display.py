@@ -20,7 +20,7 @@ class LossCurveDisplay:
     validation_loss : array-like of shape (n_epochs,) or None, default=None
         Validation loss of the same epochs, NaN for epochs without one.
     best_iter : int or None, default=None
-        Epoch, counted from 1, whose weights are kept. None marks no epoch.
+        Epoch, counted from 1, whose weights are kept. With None, no epoch is marked.
     n_iter : int or None, default=None
         Number of the last epoch, if the curves are only the end of longer ones. With
         None, epochs are counted from 1.

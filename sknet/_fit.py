@@ -48,6 +48,7 @@ class Training(NamedTuple):
     interruption: KeyboardInterrupt | None
     temperature: float = 1.0  # of each member alone
     label_proba: np.ndarray | None = None  # out of fold, (n_judged,)
+    row_weight: np.ndarray | None = None  # of these rows
 
 
 def fit(settings, rows, validation, previous, begin_task, stream):
@@ -77,7 +78,7 @@ def fit(settings, rows, validation, previous, begin_task, stream):
     """
     with np.errstate(all="ignore"):  # values that are not finite are handled
         plans = prepare(settings, rows, validation, previous, stream)
-        task = begin_task(_n_subtasks(plans))
+        task = begin_task(len(plans) if len(plans) > 1 else plans[0].max_iter)
         with _blas_threads(plans):
             trainings = _train(plans, task)
             plans = plans[: len(trainings)]
@@ -95,11 +96,6 @@ def fit(settings, rows, validation, previous, begin_task, stream):
             )
         task.end(lambda: attributes, lambda: attributes)
     return attributes, trainings[-1].interruption
-
-
-def _n_subtasks(plans):
-    """Number of subtasks that callbacks see: the variants of a blend, or epochs."""
-    return len(plans) if len(plans) > 1 else plans[0].max_iter
 
 
 @cache
@@ -127,9 +123,9 @@ def _train(plans, task):
 
     After Ctrl-C, it returns the variants that have completed an epoch.
     """
-    trainings = []
     if len(plans) == 1:
         return [_train_variant(plans[0], task)]
+    trainings = []
     threads = n_threads(plans[0].settings.n_jobs, len(plans))
     if max(plan.batch_size * plan.shape.width for plan in plans) < WORTH_A_THREAD:
         threads = 1
@@ -145,7 +141,9 @@ def _train(plans, task):
             if trainings[-1].interruption is not None:
                 break
             fitted = partial(fitted_attributes, [plan], trainings[-1:])
-            variant_task.end(lambda: {}, fitted)
+            if variant_task.end(lambda: {}, fitted):
+                trainings[0].monitor.stop_reason = "callback"
+                break
         return trainings
     interrupted, interruption = Event(), None
     with ThreadPoolExecutor(threads) as pool:
@@ -171,52 +169,52 @@ def _train_variant(plan, task, is_interrupted=never):
     """Train all members of a variant together."""
     with np.errstate(all="ignore"):  # also in a thread of its own
         settings, variant = plan.settings, plan.variant
-        whole = settings.solver == "lbfgs"  # all rows for each step
+        full_batch = settings.solver == "lbfgs"
         rngs = {purpose: plan.generator(purpose) for purpose in DRAWS}
-        for purpose, state in (plan.before.get("generators") or {}).items():
+        for purpose, state in plan.before.get("generators", {}).items():
             rngs[purpose].bit_generator.state = state
-        masks = variant.dropout, variant.input_dropout
         network = plan.network(
             plan.first_params(),
-            0.0 if settings.solver == "adam" else settings.alpha,
-            *((0, 0) if whole else masks),
+            alpha=0.0 if settings.solver == "adam" else settings.alpha,
+            dropout=0.0 if full_batch else variant.dropout,
+            input_dropout=0.0 if full_batch else variant.input_dropout,
         )
-        parts = plan.member_data, plan.inputs, plan.batch_size
-        batches = Minibatches(*parts, None if whole else rngs["shuffle"], whole=whole)
-        optimizer = None if whole else _optimizer(plan, network)
-        max_iter, rate, schedule = plan.max_iter, settings.learning_rate_init, None
-        if settings.learning_rate == "cosine" and not (plan.stream or whole):
-            schedule = WarmupCosine(rate, max_iter, len(batches))
-        monitor = _monitor(plan, network, schedule, batches.ready)
-        monitor.is_interrupted = is_interrupted
+        rng = None if full_batch else rngs["shuffle"]
+        batches = Minibatches(plan.member_data, plan.inputs, plan.batch_size, rng)
+        optimizer = None if full_batch else _optimizer(plan, network)
+        rate, schedule = settings.learning_rate_init, None
+        if settings.learning_rate == "cosine" and not (plan.stream or full_batch):
+            schedule = WarmupCosine(rate, plan.max_iter, len(batches))
+        monitor = _monitor(plan, network, schedule, batches.ready, is_interrupted)
 
         def _training(interruption=None):
             draws = {p: rng.bit_generator.state for p, rng in rngs.items()}
-            state = {"generators": draws}
+            state = {} if full_batch else {"generators": draws}
             if plan.stream or settings.warm_start:
                 state["params"] = network.params  # the last weights
-                state["solver"] = settings.solver
-                state["optimizer"] = None if whole else optimizer.state()
+                if not full_batch:
+                    state["solver"] = settings.solver
+                    state["optimizer"] = optimizer.state()
             training = Training(monitor.best_params, monitor, state, interruption)
-            return _calibrated(plan, training)
+            return _calibrated(plan, training, batches.ready)
 
         def _fitted():
             return fitted_attributes([plan], [_training()])
 
         task.follow(monitor, lambda: progress(plan, monitor), _fitted)
-        interruption, rng, rates = None, rngs["dropout"], schedule or (lambda _: rate)
+        common, interruption = (network, batches, monitor, plan.max_iter), None
         try:
-            if whole:
-                fit_lbfgs(network, batches, monitor, max_iter, settings.tol)
+            if full_batch:
+                fit_lbfgs(*common, settings.tol)
             else:
-                parts = network, batches, optimizer, rates
-                fit_stochastic(*parts, monitor, max_iter, rng)
+                rates = schedule or (lambda step: rate)
+                fit_stochastic(*common, optimizer, rates, rngs["dropout"])
         except KeyboardInterrupt as error:
             if monitor.best_epoch == 0:
                 raise
             monitor.stop_reason, interruption = "interrupted", error
             network.params[:] = monitor.best_params
-            if not whole:
+            if not full_batch:
                 optimizer.reset()
         monitor.say_why_it_stopped()
         monitor.validate = None  # it holds buffers
@@ -239,7 +237,7 @@ def _optimizer(plan, network):
     return optimizer
 
 
-def _monitor(plan, network, schedule, ready):
+def _monitor(plan, network, schedule, ready, is_interrupted):
     """The monitor of a network, with its validation rows if there are any."""
     settings, held_out, validate = plan.settings, plan.held_out, None
     if plan.fold is not None:
@@ -258,17 +256,20 @@ def _monitor(plan, network, schedule, ready):
         schedule=schedule,
         verbose=int(settings.verbose),
         name="" if plan.variant.name == "plain" else f"{plan.variant.name}: ",
+        is_interrupted=is_interrupted,
     )
 
 
-def _calibrated(plan, training):
+def _calibrated(plan, training, ready):
     """Fit the temperature to the out-of-fold logits of the best epoch."""
     if plan.fold is None:
         return training
-    out_of_fold = plan.out_of_fold_loss(plan.network(training.params))
+    out_of_fold = plan.out_of_fold_loss(plan.network(training.params), ready)
     out_of_fold()
     return training._replace(
-        temperature=out_of_fold.temperature, label_proba=out_of_fold.label_proba()
+        temperature=out_of_fold.temperature,
+        label_proba=out_of_fold.label_proba(),
+        row_weight=out_of_fold.data.weight[0],
     )
 
 
@@ -279,19 +280,18 @@ def _blended(plans, trainings):
     if plan.fold is None:
         return weights, 1.0
     if len(plans) > 1:
-        network = plan.network(trainings[0].params)
-        row_weight = plan.out_of_fold_loss(network).data.weight[0]
         label_proba = np.stack([training.label_proba for training in trainings])
-        weights = crossfit.blend_weights(label_proba, row_weight / plan.rows_per_group)
+        row_weight = trainings[0].row_weight / plan.rows_per_group
+        weights = crossfit.blend_weights(label_proba, row_weight)
     if plan.rows_per_group > 1:  # the spread within known groups is not informative
         return weights, 1.0
     k, o = plan.shape.n_members, plan.shape.n_outputs
-    some = slice(max(64, min(4096, crossfit.MOST_LOGITS // (k * o))))
-    rows, row_weight = plan.data.rows[some], plan.data.weight[0, some]
+    sample = slice(max(64, min(4096, crossfit.MOST_LOGITS // (k * o))))
+    rows, row_weight = plan.data.rows[sample], plan.data.weight[0, sample]
     raws = []
-    for plan, training in zip(plans, trainings, strict=True):
-        network = plan.network(training.params)
-        blocks = crossfit.raw_blocks(network, plan.inputs, plan.data.X, rows)
+    for each_plan, training in zip(plans, trainings, strict=True):
+        network = each_plan.network(training.params)
+        blocks = crossfit.raw_blocks(network, each_plan.inputs, plan.data.X, rows)
         raw = np.concatenate([block for _, block in blocks], axis=1)
         raws.append(raw.astype(np.float64) / training.temperature)
     return weights, crossfit.factor_of_mean(plan.loss, raws, weights, row_weight)
@@ -302,17 +302,17 @@ def progress(plan, monitor):
     curve, validation = monitor.loss_curve, monitor.validation_loss_curve
     before, kept = plan.previous, LONGEST_CURVE if plan.stream else sys.maxsize
     n_before, old_curve = before.get("n_iter_", 0), before.get("loss_curve_", [])
-    old_validation = before.get("validation_loss_curve_")
     # NaN for an epoch without validation
-    validation_curve = old_validation or [math.nan] * len(old_curve)
-    validation_curve = validation_curve + (validation or [math.nan] * len(curve))
-    if all(map(math.isnan, validation_curve[-kept:])):
+    old_validation = before.get("validation_loss_curve_") or [math.nan] * len(old_curve)
+    validation_curve = old_validation + (validation or [math.nan] * len(curve))
+    validation_curve = validation_curve[-kept:]
+    if all(map(math.isnan, validation_curve)):
         validation_curve = None
     return {
         "n_iter_": n_before + len(curve),
         "best_iter_": n_before + monitor.best_epoch,
         "loss_curve_": [*old_curve, *curve][-kept:],
-        "validation_loss_curve_": validation_curve and validation_curve[-kept:],
+        "validation_loss_curve_": validation_curve,
         "best_validation_loss_": min(validation, default=None),
         "stop_reason_": monitor.stop_reason,
     }
@@ -327,12 +327,12 @@ def fitted_attributes(plans, trainings):
     dtype = working_dtype(plan.data.X.dtype)  # of the inputs too, which variants share
     all_inputs = {id(plan.inputs): plan.inputs.with_dtype(dtype) for plan in plans}
     models = []
-    for each, own, weight in zip(plans, trainings, weights, strict=True):
-        if weight or each is plan:
-            network = each.network(own.params.astype(dtype))
-            parts = all_inputs[id(each.inputs)], network, settings.activation
-            training_dtype = min(each.inputs.dtype, dtype).name
-            temperature = own.temperature * factor
+    for each_plan, each_training, weight in zip(plans, trainings, weights, strict=True):
+        if weight or each_plan is plan:
+            network = each_plan.network(each_training.params.astype(dtype))
+            parts = all_inputs[id(each_plan.inputs)], network, settings.activation
+            training_dtype = min(each_plan.inputs.dtype, dtype).name
+            temperature = each_training.temperature * factor
             models.append(Model(*parts, temperature, float(weight), training_dtype))
     return attributes | {
         "n_estimators_": plan.variant.n_estimators,
@@ -414,10 +414,11 @@ def _warn_if_in_trouble(plans, trainings):
     best_loss = min(monitor.best_loss for monitor in monitors)
     no_better = best_loss >= (1 - NO_BETTER) * plan.prior_loss
     if plan.prior_loss > SMALLEST_PRIOR_LOSS and no_better:
+        rate = f"learning_rate_init={settings.learning_rate_init:g}, "
+        rate = "" if settings.solver == "lbfgs" else rate
         warn(
             f"The best loss, {best_loss:.4g}, is no better than predicting the class "
-            f"frequencies. X may not predict y, or the network is over-regularized. "
-            f"Change learning_rate_init={settings.learning_rate_init:g}, "
-            f"alpha={settings.alpha:g} or max_iter={plan.max_iter}.",
+            "frequencies. X may not predict y, or the network is over-regularized. "
+            f"Change {rate}alpha={settings.alpha:g} or max_iter={plan.max_iter}.",
             ConvergenceWarning,
         )

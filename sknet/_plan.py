@@ -6,7 +6,6 @@ are in the order in which ``prepare`` calls them.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -34,7 +33,6 @@ ROWS_OF_MOST_EPOCHS = 8_000
 MOST_STEPS, FEWEST_STEPS = 80, 10  # of an epoch, fewer with more inputs
 FEW_INPUTS = 192
 MOST_WEIGHTS = 1 << 24  # of the first layer: with gradient and moments 0.5 GB
-LBFGS_ELEMENTS = 1 << 20  # of the widest array of a block of rows
 
 
 class Variant(NamedTuple):
@@ -116,10 +114,10 @@ class Plan:
         weight = member_weights(self.data.weight, self.fold, k)
         return self.data._replace(weight=weight)
 
-    def network(self, params, *options):
+    def network(self, params, **options):
         """A network on ``params``."""
         activation = ACTIVATIONS[self.settings.activation]
-        return TwoLayerNetwork(self.shape, params, activation, self.loss, *options)
+        return TwoLayerNetwork(self.shape, params, activation, self.loss, **options)
 
     def out_of_fold_loss(self, network, ready=None):
         """Out-of-fold loss of the rows, from the members that do not train on them."""
@@ -145,8 +143,7 @@ class Plan:
         """
         n = len(self.data.rows)
         if self.settings.solver == "lbfgs":
-            widest = max(self.inputs.n_inputs, self.shape.width)
-            return min(n, max(256, LBFGS_ELEMENTS // widest))
+            return min(n, max(256, 2 * self.shape.block_rows(self.state["sparse"])))
         if self.settings.batch_size == "auto":
             n_steps = MOST_STEPS * min(1, FEW_INPUTS / self.inputs.n_inputs)
             return min(n, max(int(n / max(n_steps, FEWEST_STEPS)), 32), 256)
@@ -156,9 +153,8 @@ class Plan:
         """Initial weights: random ones, or those of the fit that is continued."""
         dtype = self.inputs.dtype
         if self.before:
-            last = self.before.get("params")
             kept = self.previous["_blend"].models[0].network.params
-            return (kept if last is None else last).astype(dtype)
+            return self.before.get("params", kept).astype(dtype)
         params = np.empty(self.shape.n_params, dtype)
         network = self.network(params)
         network.start(self.generator("init"), self._class_log_prior())
@@ -293,7 +289,7 @@ def _weigh(settings, rows, before):
     counts = np.bincount(y, distinct.weight, minlength=len(classes))
     counts = counts + before.get("class_counts", 0)
     factor = np.ones(len(classes))
-    if isinstance(settings.class_weight, Mapping):
+    if isinstance(settings.class_weight, dict):
         factor = np.array([settings.class_weight.get(c, 1) for c in classes.tolist()])
     elif settings.class_weight == "balanced":
         present = np.flatnonzero(counts)
@@ -323,13 +319,12 @@ def _variant(settings, previous, n, d):
             )
         names = "n_estimators_", "hidden_layer_size_", "dropout_", "n_knots_"
         variant = Variant("plain", *(previous[name] for name in names))
-        given = settings.dropout
-        given = variant.dropout if given == "auto" else given
-        return variant._replace(dropout=given, input_dropout=settings.input_dropout)
+        dropout = variant.dropout if settings.dropout == "auto" else settings.dropout
+        return variant._replace(dropout=dropout, input_dropout=settings.input_dropout)
     h, dropout = (48, 0.5) if n <= FEW_ROWS else (128, 0.35)
     share = min(1.0, FEW_ROWS / n) ** MEMBER_POWER
     k = max(FEWEST_MEMBERS, round(MOST_MEMBERS * share))
-    room = MOST_WEIGHTS // d
+    room = _most_weights(settings) // d
     units, members = settings.hidden_layer_size, settings.n_estimators
     if settings.dropout != "auto":
         dropout = settings.dropout
@@ -341,8 +336,13 @@ def _variant(settings, previous, n, d):
     return Variant("plain", k, h, dropout, settings.n_knots, settings.input_dropout)
 
 
+def _most_weights(settings):
+    """Most weights of a first layer. L-BFGS stores ten steps and gradients of each."""
+    return MOST_WEIGHTS // (8 if settings.solver == "lbfgs" else 1)
+
+
 def _rows_per_group(rows, distinct):
-    """The design effect of Kish (1965) if the rows of a group tell the same.
+    """The design effect of Kish (1965) if rows of a group carry the same information.
 
     The ratio of the effective number of rows to that of groups; 1 without groups.
     """
@@ -356,7 +356,7 @@ def _rows_per_group(rows, distinct):
 def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
     """Folds or held-out rows (n,), and an identifier of this split (0 without one)."""
     y, rng, k = distinct.y, generator(seed, "split"), variant.n_estimators
-    asked, heavy = settings.early_stopping is True, None
+    asked, heavy = settings.early_stopping != "auto", None
     group = _groups(rows, distinct)
     if rows.group is None:
         # an x that weighs at least k times as much as the mean
@@ -370,7 +370,7 @@ def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
         asked = n_groups > 1
     if k > 1:
         left_out = deal_folds(y, group, k, rng, heavy)
-        # "auto" wants rows in every fold; True takes the folds that there are
+        # "auto" requires rows in every fold, and True accepts fewer folds
         possible = left_out.max() >= (0 if asked else k - 1)
     else:
         left_out = hold_out(y, group, settings.validation_fraction, rng)
@@ -446,7 +446,7 @@ def _blends(settings, n, fold, inputs):
     if wanted == "auto":
         wanted = settings.dropout == settings.n_knots == "auto" and n >= ROWS_TO_BLEND
     possible = fold is not None and inputs.centred and not settings.warm_start
-    if settings.blend is True and not possible:
+    if wanted and not possible and settings.blend != "auto":
         warn(
             "blend=True needs folds, dense X, standardize=True and warm_start=False. "
             "One variant is trained instead of a blend."
@@ -462,7 +462,8 @@ def _blend_variants(settings, plain, inputs, X, distinct):
     inputs of "plain".
     """
     variants = {} if settings.dropout == "auto" else {plain: inputs}
-    room = MOST_WEIGHTS // X.shape[1]
+    most_weights = _most_weights(settings)
+    room = most_weights // X.shape[1]
     most_rows = min(n for n in BLENDS if n >= len(distinct.rows))
     for name, changes in BLENDS[most_rows].items():
         other, units = plain._replace(name=name, **changes), plain.hidden_layer_size
@@ -473,7 +474,7 @@ def _blend_variants(settings, plain, inputs, X, distinct):
             variants[other] = inputs
             continue
         n_inputs = len(inputs.numeric) * (3 if other.ranks else other.n_knots)
-        if inputs.is_curved and n_inputs * other.n_estimators * units <= MOST_WEIGHTS:
+        if inputs.is_curved and n_inputs * other.n_estimators * units <= most_weights:
             curves = other.n_knots, other.ranks, X, distinct.rows, distinct.weight
             variants[other] = inputs.with_curves(*curves)
     if len(variants) == 1:

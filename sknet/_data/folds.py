@@ -7,8 +7,8 @@ the prediction of the other.
 
 import numpy as np
 
-# instead of a fold: a row that all members train on; an x that is in all folds, in
-# equal parts; and an x that no member knows
+# instead of a fold: all members train on the row; each member leaves out an equal
+# share of its weight
 NO_FOLD, EVERY_FOLD = -1, -2
 
 
@@ -28,7 +28,7 @@ def _group_labels(y, group):
 
 
 def hold_out(y, group, fraction, rng):
-    """Select a stratified part of the groups; return whether each row (n,) is held out.
+    """Whether each row (n,) belongs to a held-out, stratified part of the groups.
 
     No class is held out completely. Every class with two or more groups has at least
     one in training and one held out. Nothing is held out if there is no such class.

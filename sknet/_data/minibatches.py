@@ -27,19 +27,16 @@ class Minibatches:
     size : int
         Rows of a batch; the last one of a pass may be smaller.
     rng : numpy.random.Generator or None
-        Shuffles the rows before each pass. None keeps the order.
-    whole : bool, default=False
-        Whether to average the loss over all rows instead of those of the batch.
-        Full-batch solvers need this.
+        Shuffles the rows before each pass. None keeps the order and averages the loss
+        over all rows instead of those of the batch, as full-batch solvers need it.
     """
 
-    def __init__(self, data, inputs, size, rng, *, whole=False):
+    def __init__(self, data, inputs, size, rng):
         n = len(data.rows)
         self.data = data
         self.inputs = inputs
         self.size = min(size, n)
         self.rng = rng
-        self.whole = whole
         self._weight = data.weight.astype(inputs.dtype)[:, :, np.newaxis]
         self._are_equal = bool((self._weight == self._weight.flat[0]).all())
         self._sparse = sp.issparse(data.X)
@@ -61,7 +58,7 @@ class Minibatches:
             weight = weight[:, order]
         for start in range(0, n, self.size):
             part = slice(start, min(start + self.size, n))
-            share = 1 / (n if self.whole else part.stop - start)
+            share = 1 / (n if self.rng is None else part.stop - start)
             yield self._gather(order[part]), y[part], weight[:, part] * share
 
     def _gather(self, positions):

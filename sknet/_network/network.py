@@ -9,9 +9,9 @@ implements the textbook network.
     L = \sum_{j=1}^{k} \sum_{i=1}^{n} w_{ij}\, \ell(y_i, z_{ij})
         + \frac{\alpha}{2} (\lVert W_1 \rVert^2 + \lVert W_2 \rVert^2)
 
-The loss is a sum over members, so each member has the gradient of a lone network. In
-training, the bias of the first layer is the last row of ``[W1; b1]``. Dense inputs have
-a last column of ones, so that one product includes the bias.
+The loss is a sum over members, so the gradient of a member is that of a network trained
+alone. In training, the bias of the first layer is the last row of ``[W1; b1]``. Dense
+inputs have a last column of ones, so that one product includes the bias.
 """
 
 from dataclasses import dataclass

@@ -2,8 +2,8 @@
 
 Rows are dealt into as many folds as there are members, and member j gives fold j the
 weight zero. After each epoch, every row is predicted by the member that leaves it out,
-without dropout. This gives an unbiased validation loss without loss of training data,
-and later the temperature.
+without dropout. This gives a validation loss without loss of training data, and later
+the temperature.
 """
 
 import numpy as np
@@ -16,22 +16,22 @@ MOST_PSEUDO_COUNTS = 5  # for the temperature of grouped rows
 N_EM_STEPS = 100
 PSEUDO_COUNT = 1.0  # rows for each variant of a blend
 SMALLEST_WEIGHT = 0.15  # of a variant that is kept
-MOST_LOGITS = 1 << 18  # of the rows that tell how much the members differ
+MOST_LOGITS = 1 << 18  # of the rows used to estimate how much the members differ
 LOWEST_FACTOR = 0.5  # of the temperature of the mean, over that of the members
 SMALLEST_LOSS = 1e-9  # of sharpness: less is rounding
 
 
-def raw_blocks(network, inputs, X, rows=None, member=None):
+def raw_blocks(network, inputs, X, rows, member=None):
     """Pairs of a slice of rows and their logits (k, m, o), or (1, m, o) for one member.
 
-    All rows of X if no ``rows`` are given. No copy of X is made.
+    No copy of X is made.
     """
-    n = X.shape[0] if rows is None else len(rows)
+    n = len(rows)
     shape = network.shape if member is None else network.shape._replace(n_members=1)
     step = shape.block_rows(inputs.stays_sparse(X))
     for start in range(0, n, step):
         part = slice(start, min(start + step, n))
-        block = inputs.take(X, part if rows is None else rows[part])
+        block = inputs.take(X, rows[part])
         yield part, network.raw_prediction(block, member)
 
 
@@ -97,9 +97,10 @@ class OutOfFoldLoss:
     def __call__(self):
         """The loss of the network in its current state."""
         _, _, y, (weight,), _ = self.data
+        self._raw = self.raw_prediction()
         self.temperature, loss = fit_temperature(
             self.network.loss,
-            self.raw_prediction(),
+            self._raw,
             y,
             weight,
             start=self.temperature,
@@ -124,8 +125,8 @@ class OutOfFoldLoss:
         return temperatures
 
     def label_proba(self):
-        """Probability (n_judged,) of each row's own label, at the temperature."""
-        raw = self.raw_prediction() / self.temperature
+        """Probability (n_judged,) of each row's own label, once the loss is known."""
+        raw = self._raw / self.temperature
         log_proba = self.network.loss.log_mean_proba(raw[np.newaxis])
         return np.exp(log_proba[np.arange(len(raw)), self.data.y], dtype=np.float64)
 

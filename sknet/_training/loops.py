@@ -16,7 +16,7 @@ MOST_RECOVERIES = 64  # halvings of the learning rate before training gives up
 
 
 def fit_stochastic(
-    network, batches, optimizer, schedule, monitor, max_iter, dropout_rng
+    network, batches, monitor, max_iter, optimizer, schedule, dropout_rng
 ):
     """Run at most ``max_iter`` epochs of minibatch steps and keep the last weights.
 
@@ -61,8 +61,8 @@ def _are_plausible(params):
 def fit_lbfgs(network, batches, monitor, max_iter, tol):
     """Minimize the objective of all members over all rows with SciPy's L-BFGS-B.
 
-    ``batches`` must average over all rows (``whole=True``) and not shuffle. Training
-    has converged when no entry of the gradient is larger than ``tol``.
+    ``batches`` must have no generator. Training has converged when no entry of the
+    gradient is larger than ``tol``.
     """
     total_grads = np.empty_like(network.params)
     losses = [math.inf, math.inf]  # at the last evaluation, without and with penalty
@@ -70,7 +70,7 @@ def fit_lbfgs(network, batches, monitor, max_iter, tol):
     only = list(batches) if len(batches) == 1 else None
 
     def _objective(theta):
-        monitor.on_begin()  # only here does SciPy show that an iteration is to come
+        monitor.on_begin()  # SciPy gives no other sign that an iteration begins
         network.params[:] = theta
         loss = 0.0
         total_grads.fill(0)
@@ -85,7 +85,7 @@ def fit_lbfgs(network, batches, monitor, max_iter, tol):
     def _loss_of(result):
         """The mean loss of the members, without the penalty."""
         network.params[:] = result.x
-        same = losses[1] == result.fun  # without the rounding of a difference
+        same = losses[1] == result.fun  # a difference would lose digits
         loss = losses[0] if same else result.fun - network.penalty()
         return float(loss) / network.shape.n_members
 
@@ -94,7 +94,7 @@ def fit_lbfgs(network, batches, monitor, max_iter, tol):
             raise StopIteration
 
     options = {"maxiter": max_iter, "maxfun": 1_000 * max_iter, "gtol": tol}
-    # relative decrease, as small as the gradient
+    # the square, because the loss is quadratic near a minimum
     options["ftol"] = min(1e-9**0.5, tol) ** 2
     result = minimize(
         _objective,

@@ -65,7 +65,7 @@ class Monitor:
     prior_loss : float
         The monitored loss if the class frequencies are predicted.
     schedule : WarmupCosine or None
-        Asked at a plateau for how many more epochs training continues.
+        At a plateau, its method ``lower`` returns the number of remaining epochs.
     verbose : int
         If k > 0, write a line every k epochs.
     name : str

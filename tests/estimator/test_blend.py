@@ -125,6 +125,8 @@ def test_one_network_is_trained_where_a_blend_is_not_possible(net, X, y, setting
     with pytest.warns(UserWarning, match="blend=True needs") as caught:
         clf = fit(blend=True)
     assert sum("blend=True" in str(w.message) for w in caught) == 1
+    with pytest.warns(UserWarning, match="blend=True needs"):
+        fit(blend=np.True_)  # as in the grid of a search
     assert clf.blend_weights_.tolist() == [1]
     assert fit(blend="auto").blend_weights_.tolist() == [1]  # without a warning
     assert net().partial_fit(X, y, [0, 1]).blend_weights_.tolist() == [1]  # as here

@@ -77,9 +77,13 @@ def fail():
     raise MemoryError("at the end of an epoch")
 
 
+@pytest.mark.parametrize("n_estimators", [1, 3])
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
-def test_an_interrupted_fit_keeps_the_finished_epochs(net, at_epoch, solver):
-    settings = {"solver": solver, "n_estimators": 1, "tol": 1e-9}
+def test_an_interrupted_fit_keeps_the_finished_epochs(
+    net, at_epoch, solver, n_estimators
+):
+    settings = {"solver": solver, "n_estimators": n_estimators, "tol": 1e-9}
+    settings["early_stopping"] = False
     whole = net(max_iter=3, **settings).fit(X, Y)
     clf = net(max_iter=20, **settings)
     at_epoch(3, press_ctrl_c)

@@ -259,6 +259,15 @@ def test_a_callback_may_stop_training(settings):
     assert_array_equal(clf.predict_proba(X), shorter.predict_proba(X))
 
 
+def test_a_callback_may_stop_between_the_variants_of_a_blend():
+    stop = Recorder(end=lambda _, context: context.task_name == "masked")
+    clf = net(blend=True).set_callbacks(stop).fit(X, Y)
+    assert clf.stop_reason_ == "callback"
+    variants = [p[1][0] for p in stop.paths("end") if len(p) == 2]
+    assert variants == ["plain", "masked"]
+    assert len(clf.blend_weights_) == 2
+
+
 def test_the_best_epoch_is_kept_if_a_validation_loss_decides():
     def out_of_patience(estimator, context):
         losses = estimator.validation_loss_curve_

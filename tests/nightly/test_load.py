@@ -150,24 +150,30 @@ def test_a_memory_map_is_learnt_with_less_memory_than_it_has(small_net, tmp_path
     assert peak_of(lambda: clf.predict(X)) < 2 * answer + 20
 
 
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize(("n_classes", "folds"), [(10_000, False), (1000, True)])
-def test_very_many_classes_are_learnt_within_a_limit(small_net, n_classes, folds):
+def test_very_many_classes_are_learnt_within_a_limit(
+    small_net, n_classes, folds, solver
+):
     """All probabilities of 10,000 classes take 800 MB; folds need one for each row."""
     n = 20_000
     rng = np.random.default_rng(0)
     y = np.arange(n) % n_classes
     X = (np.column_stack([y, y % 100]) + rng.normal(size=(n, 2))).astype(np.float32)
     settings = {"n_estimators": 2 if folds else 1, "hidden_layer_size": 2}
-    clf = small_net(early_stopping=folds, max_iter=1, batch_size=200, **settings)
+    settings |= {"solver": solver, "max_iter": 1, "batch_size": 200}
+    clf = small_net(early_stopping=folds, **settings)
     whole = 4 * n * n_classes / MB
-    limit = 6 * whole + 20 if folds else 80
+    itemsize = 4 if solver == "adam" else 8
+    limit = 6 * whole * itemsize / 4 + 20 if folds else 80
     assert peak_of(lambda: clf.fit(X, y)) < limit
     assert peak_of(lambda: clf.predict(X)) < 80
     assert peak_of(lambda: clf.predict_proba(X)) < whole + 20
 
 
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("sizes", [{}, {"hidden_layer_size": "auto"}], ids=str)
-def test_very_many_sparse_columns_are_learnt_within_a_limit(small_net, sizes):
+def test_very_many_sparse_columns_are_learnt_within_a_limit(small_net, sizes, solver):
     """A dense array of them would take 400 MB, 576 units by "auto" 1,800 MB."""
     n, d = 500, 100_000
     rng = np.random.default_rng(0)
@@ -176,7 +182,9 @@ def test_very_many_sparse_columns_are_learnt_within_a_limit(small_net, sizes):
     X.sum_duplicates()
     y = rng.integers(0, 3, size=n)
     k = "auto" if sizes else 2
-    clf = small_net(**{"hidden_layer_size": 4} | sizes, n_estimators=k, max_iter=2)
-    assert peak_of(lambda: clf.fit(X, y)) < (600 if sizes else 80)
+    settings = {"hidden_layer_size": 4, "solver": solver, "max_iter": 2} | sizes
+    clf = small_net(n_estimators=k, **settings)
+    limits = {"adam": (80, 600), "lbfgs": (300, 1100)}
+    assert peak_of(lambda: clf.fit(X, y)) < limits[solver][bool(sizes)]
     assert peak_of(lambda: answers(clf, X)) < (200 if sizes else 80)
     assert_allclose(clf.predict_proba(X).sum(axis=1), 1, atol=1e-6)

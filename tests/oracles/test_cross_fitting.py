@@ -209,8 +209,10 @@ def test_a_given_validation_set_takes_the_place_of_the_folds():
 def test_fewer_rows_than_folds(n, solver):
     """True takes the folds that there are, or warns; "auto" does without."""
     X = np.arange(n, dtype=float)[:, np.newaxis]
-    clf = TwoLayerClassifier(solver=solver, **SMALL).fit(X, np.arange(n) // 2)
-    assert clf.best_validation_loss_ is not None
+    clf = TwoLayerClassifier(solver=solver, **SMALL)
+    for true in (True, np.True_):  # the second one as in the grid of a search
+        clf.set_params(early_stopping=true).fit(X, np.arange(n) // 2)
+        assert clf.best_validation_loss_ is not None
     clf.set_params(early_stopping="auto")
     for y in (np.arange(n) // 2, np.arange(n)):
         assert clf.fit(X, y).best_validation_loss_ is None

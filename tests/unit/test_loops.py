@@ -32,9 +32,9 @@ def make_network(data, k=2, n_classes=3, activation=RELU, **options):
     return network
 
 
-def batches_of(data, size, rng=None, whole=False):
+def batches_of(data, size, rng=None):
     inputs = Inputs(data.X.shape[1], False, 0, np.float64, {})
-    return Minibatches(data, inputs, size, rng, whole=whole)
+    return Minibatches(data, inputs, size, rng)
 
 
 class Recorder(SGD):
@@ -60,10 +60,10 @@ def train(network, data, optimizer, *, size=10, rate=0.1, steps=None, max_iter=5
     fit_stochastic(
         network,
         batches_of(data, size, np.random.default_rng(0)),
+        monitor,
+        max_iter,
         optimizer,
         _schedule,
-        monitor,
-        max_iter=max_iter,
         dropout_rng=np.random.default_rng(1),
     )
     return monitor
@@ -149,7 +149,7 @@ def test_lbfgs_finds_the_minimum_of_a_convex_objective(rng, size, k, n_classes):
         data, k=k, n_classes=n_classes, activation=IDENTITY, alpha=0.1
     )
     monitor = Monitor(network.params)
-    batches = batches_of(data, size, whole=True)
+    batches = batches_of(data, size)
     fit_lbfgs(network, batches, monitor, max_iter=500, tol=1e-8)
     assert monitor.stop_reason == "converged"
     inputs = np.column_stack([data.X[data.rows], np.ones(50)])
@@ -167,7 +167,7 @@ def test_lbfgs_stops_when_the_monitor_says_so(rng):
     monitor = Monitor(
         network.params, validate=lambda: next(losses), decides=True, patience=3
     )
-    batches = batches_of(data, 1000, whole=True)
+    batches = batches_of(data, 1000)
     fit_lbfgs(network, batches, monitor, max_iter=100, tol=0.0)
     assert len(monitor.loss_curve) == 5
     assert monitor.best_epoch == 2

@@ -68,7 +68,7 @@ def test_every_row_comes_once_a_pass_with_its_label_and_weight(
 
 def test_full_batches_keep_the_order_and_average_over_all_rows(rng):
     data = make_dataset(rng)
-    batches = Minibatches(data, plain(4), 20, None, whole=True)
+    batches = Minibatches(data, plain(4), 20, None)
     for _ in range(2):
         X, y, weights = zip(
             *((columns_of(X), y, w) for X, y, w in batches), strict=True
