@@ -75,6 +75,16 @@ def test_a_warm_start_on_other_rows_says_that_it_knows_those_it_would_hold_out(
     assert clf.predict_proba(X).shape == (len(y), 3)
 
 
+@SHORT_FIT
+def test_a_warm_start_of_lbfgs_goes_on_from_its_last_weights(problem, small_net):
+    X, y = problem
+    settings = {"early_stopping": False, "n_estimators": 3, "max_iter": 5, "tol": 1e-9}
+    clf = small_net(solver="lbfgs", warm_start=True, **settings)
+    curve = clf.fit(X, y).fit(X, y).loss_curve_
+    assert clf.n_iter_ == len(curve) == 10
+    assert (np.diff(curve) < 0).all()
+
+
 def test_batches_may_hold_any_subset_of_the_classes(problem, small_net):
     X, y = problem
     clf = small_net(hidden_layer_size=32, learning_rate_init=0.01)
