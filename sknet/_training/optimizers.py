@@ -10,7 +10,7 @@ from scipy.linalg import get_blas_funcs
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # the values of Kingma and Ba
 ROOT_UNIT = (1 - BETA_2) ** 0.5  # sqrt(v) is stored without this factor
-BLOCK = 32_768  # parameters updated at a time: their arrays stay in the cache
+BLOCK = 65_536  # parameters updated at a time: their arrays stay in the cache
 
 
 class Optimizer:
