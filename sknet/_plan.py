@@ -28,8 +28,8 @@ STRUCTURE = ("activation", "standardize", "n_knots")  # fixed once there are wei
 
 FEW_ROWS = 5_000  # distinct rows up to which "auto" takes narrower members
 MOST_MEMBERS, FEWEST_MEMBERS, MEMBER_POWER = 12, 4, 1.5  # fewer with more rows
-MOST_EPOCHS, FEWEST_EPOCHS, EPOCH_POWER = 60, 3, 0.7
-ROWS_OF_MOST_EPOCHS = 8_000
+MOST_EPOCHS, FEWEST_EPOCHS, EPOCH_POWER = 60, 3, 0.55
+ROWS_OF_MOST_EPOCHS = 7_000
 MOST_STEPS, FEWEST_STEPS = 80, 10  # of an epoch, fewer with more inputs
 FEW_INPUTS = 192
 MOST_WEIGHTS = 1 << 24  # of the first layer: with gradient and moments 0.5 GB
