@@ -92,7 +92,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         The highest learning rate. Decrease it if the loss is not finite.
     max_iter : int or 'auto', default='auto'
         Maximum number of epochs, or of iterations of L-BFGS. 'auto' uses 60 for up to
-        7,000 distinct rows, and fewer above that, but at least 3.
+        8,000 distinct rows, and fewer above that, but at least 3.
     tol : float, default=1e-4
         Smallest decrease of the loss that counts as an improvement. L-BFGS stops when
         no entry of the gradient is larger than this.
