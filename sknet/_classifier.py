@@ -165,7 +165,8 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Divides the logits, so that probabilities of left-out rows are calibrated. It is
         1 if there are no out-of-fold rows.
     n_iter_, best_iter_ : int
-        Number of epochs, and number of the one whose weights are kept, from 1 on.
+        Number of epochs, and number of the epoch whose weights are kept. Epochs are
+        counted from 1.
     loss_curve_, validation_loss_curve_ : list of float
         Mean log-loss of each epoch on the training rows and on the rows that were left
         out (None if there are none). After `partial_fit`, only the last 100 are kept.

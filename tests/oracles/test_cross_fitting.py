@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
+from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.metrics import log_loss
 from sklearn.model_selection import cross_val_predict
@@ -54,7 +55,7 @@ def test_labels_planted_in_one_row_do_not_leak_into_its_fold(
 ):
     """Each row has a column of its own: only who saw the row could know its label."""
     n, hits, losses = 48, [], []
-    for seed in range(long_or_quick(50, 4)):
+    for seed in range(long_or_quick(50, 10)):
         rng = np.random.default_rng(seed)
         X = container(np.hstack([np.eye(n), rng.normal(size=(n, 2))]))
         y = rng.permutation(np.arange(n) % 2)
@@ -69,13 +70,14 @@ def test_labels_planted_in_one_row_do_not_leak_into_its_fold(
             random_state=seed,
         ).fit(X, y)
         if solver == "lbfgs":
-            assert clf.loss_curve_[-1] < 0.3  # the other members know it
+            by_heart = clone(clf).set_params(early_stopping=False)
+            by_heart.set_params(store_oof_proba=False).fit(X, y)
+            assert by_heart.score(X, y) == 1  # who saw the row knows it
         hits.extend(clf.oof_proba_[np.arange(n), y] > 0.5)
         losses.append(log_loss(y, clf.oof_proba_))
     # the choice of the best epoch alone makes noise look a little better
     assert np.mean(hits) < 0.5 + 4.5 * 0.5 / np.sqrt(len(hits)) + 0.04
-    # the standard deviation of a loss is 0.04
-    assert np.mean(losses) > np.log(2) - 0.02 - 3 * 0.04 / np.sqrt(len(losses))
+    assert np.mean(losses) > np.log(2) - 0.05
 
 
 def test_copies_and_other_labels_of_a_row_do_not_leak_into_its_fold():
