@@ -221,21 +221,19 @@ class TwoLayerNetwork:
 
         multiply(work.member_hidden_back, work.member_d_raw, work.W2_grad)
         multiply(work.ones, work.member_d_raw, work.b2_grad)
+        self.activation.derivative(work.hidden)
+        if self.dropout:
+            np.multiply(work.hidden_rows, work.keep, out=work.hidden_rows)
         if self._is_narrow and isinstance(X, np.ndarray):
             # one output and few inputs: sum_i x_i d_i w_j a'_ij needs no outer product
-            self.activation.slope(work.hidden, work.d_hidden)
-            if self.dropout:
-                np.multiply(work.d_hidden_rows, work.keep, out=work.d_hidden_rows)
-            (X * work.member_d_raw).T.dot(work.d_hidden, work.first_grad)
+            (X * work.member_d_raw).T.dot(work.hidden, work.first_grad)
             np.multiply(work.first_grad, work.W2_row[0, 0], out=work.first_grad)
             return loss
         if self.shape.n_outputs == 1:  # an outer product
             np.multiply(work.d_raw_rows, work.W2_row, out=work.d_hidden_rows)
         else:
             multiply(work.member_d_raw, work.W2_back, work.member_d_hidden)
-        if self.dropout:
-            np.multiply(work.d_hidden_rows, work.keep, out=work.d_hidden_rows)
-        self.activation.backward(work.hidden, work.d_hidden)
+        np.multiply(work.d_hidden, work.hidden, out=work.d_hidden)
         if isinstance(X, np.ndarray):
             X.T.dot(work.d_hidden, work.first_grad)  # (d + 1, n) @ (n, k * h)
         else:
