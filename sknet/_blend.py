@@ -142,8 +142,6 @@ class Blend:
 
 def mean_proba(loss, raws, weights):
     """Probabilities (m, n_classes), averaged over members and variants."""
-    if len(raws) == 1:
-        return loss.mean_proba(raws[0])
     return sum(w * loss.mean_proba(raw) for w, raw in zip(weights, raws, strict=True))
 
 

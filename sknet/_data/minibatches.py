@@ -38,7 +38,6 @@ class Minibatches:
         self.size = min(size, n)
         self.rng = rng
         self._weight = data.weight.astype(inputs.dtype)[:, :, np.newaxis]
-        self._are_equal = bool((self._weight == self._weight.flat[0]).all())
         self._sparse = sp.issparse(data.X)
         if not self._sparse:
             some = min(self.size, max(1, PART_ELEMENTS // inputs.n_inputs))
@@ -53,9 +52,7 @@ class Minibatches:
     def __iter__(self):
         n = len(self.data.rows)
         order = np.arange(n) if self.rng is None else self.rng.permutation(n)
-        y, weight = self.data.y[order], self._weight
-        if not self._are_equal:
-            weight = weight[:, order]
+        y, weight = self.data.y[order], self._weight[:, order]
         for start in range(0, n, self.size):
             part = slice(start, min(start + self.size, n))
             share = 1 / (n if self.rng is None else part.stop - start)

@@ -7,6 +7,8 @@ the gradient is ``p - target``, where the target is the label 0 or 1 for a sigmo
 output and a one-hot row for softmax outputs.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.special import expit, log_expit, log_softmax, logsumexp
@@ -71,7 +73,8 @@ class SigmoidCrossEntropy:
             expit(raw, out=gradient)
         gradient -= target
         gradient *= weight
-        return _weighted_sum(total, weight)
+        total *= weight
+        return float(total.sum())
 
     def mean_proba(self, raw: Array) -> Array:
         """Probabilities (n, 2), averaged over the members."""
@@ -141,7 +144,8 @@ class SoftmaxCrossEntropy:
         flat.take(label, out=label_values[:, :, 0], mode="clip")
         label_values -= weight
         flat[label] = label_values[:, :, 0]
-        return _weighted_sum(total, weight)
+        total *= weight
+        return float(total.sum())
 
     def mean_proba(self, raw: Array) -> Array:
         """Probabilities (n, o), averaged over the members."""
@@ -164,16 +168,6 @@ def loss_for(n_classes: int) -> Loss:
     return SigmoidCrossEntropy() if n_classes == 2 else SoftmaxCrossEntropy(n_classes)
 
 
-def _weighted_sum(losses: Array, weight: Array) -> float:
-    """Sum of (k, n, 1) times the weights (1 or k, n, 1)."""
-    if len(weight) == len(losses):
-        return float(np.vdot(losses, weight))
-    return float(np.dot(losses[:, :, 0], weight[0, :, 0]).sum())
-
-
 def _log_mean_exp(log_proba: Array) -> Array:
     """Log of the mean over the first axis of exp(log_proba)."""
-    if len(log_proba) == 1:
-        return log_proba[0]
-    n_members = log_proba.dtype.type(len(log_proba))
-    return logsumexp(log_proba, axis=0) - np.log(n_members)
+    return logsumexp(log_proba, axis=0) - math.log(len(log_proba))

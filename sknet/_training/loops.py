@@ -65,7 +65,6 @@ def fit_lbfgs(network, batches, monitor, max_iter, tol):
     gradient is larger than ``tol``.
     """
     total_grads = np.empty_like(network.params)
-    losses = [math.inf, math.inf]  # at the last evaluation, without and with penalty
     # a single block stays in its buffers, so it is gathered once
     only = list(batches) if len(batches) == 1 else None
 
@@ -79,15 +78,12 @@ def fit_lbfgs(network, batches, monitor, max_iter, tol):
             np.add(total_grads, network.grads, out=total_grads)
         network.grads[:] = total_grads
         network.add_penalty_gradient()
-        losses[:] = loss, loss + network.penalty()
-        return losses[1], network.grads
+        return loss + network.penalty(), network.grads
 
     def _loss_of(result):
         """The mean loss of the members, without the penalty."""
         network.params[:] = result.x
-        same = losses[1] == result.fun  # a difference would lose digits
-        loss = losses[0] if same else result.fun - network.penalty()
-        return float(loss) / network.shape.n_members
+        return float(result.fun - network.penalty()) / network.shape.n_members
 
     def _end_iteration(intermediate_result):
         if monitor.end_epoch(_loss_of(intermediate_result)):

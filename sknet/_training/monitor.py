@@ -12,16 +12,6 @@ from sknet._training.schedules import WarmupCosine
 # Patience is LATE_START times as long until an epoch is clearly better than the prior.
 CLEARLY_BETTER, LATE_START = 0.99, 3
 
-REASONS = {
-    "max_iter": "all max_iter epochs are done",
-    "no_improvement": "n_iter_no_change epochs brought no improvement by tol",
-    "converged": "the gradient or the improvement is within the tolerance",
-    "line_search": "L-BFGS's line search found no lower point",
-    "diverged": "the loss stayed non-finite at ever lower learning rates",
-    "callback": "a callback asked for it",
-    "interrupted": "interrupted by the user",
-}
-
 logger = logging.getLogger("sknet")
 if logger.level == logging.NOTSET:
     # verbose asks for each line, so the level of the root logger must not hide it
@@ -147,6 +137,6 @@ class Monitor:
         """Write why training ended and which epoch is kept."""
         if self.verbose:
             say(
-                f"{self.name}Stopped after {len(self.loss_curve)} epochs: "
-                f"{REASONS[self.stop_reason]}. Best epoch: {self.best_epoch}."
+                f"{self.name}Stopped after {len(self.loss_curve)} epochs "
+                f"({self.stop_reason}). Best epoch: {self.best_epoch}."
             )

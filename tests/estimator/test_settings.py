@@ -150,7 +150,7 @@ def test_verbose_writes_to_the_logger_every_k_epochs(small_net, caplog):
     assert lines[0].startswith(f"Epoch 3, training loss = {clf.loss_curve_[2]:.6f}")
     assert f"{clf.validation_loss_curve_[2]:.6f}" in lines[0]
     assert lines[1].startswith("Epoch 6, ")
-    assert lines[2].startswith("Stopped after 8 epochs: all max_iter epochs are done.")
+    assert lines[2].startswith("Stopped after 8 epochs (max_iter).")
 
 
 @pytest.mark.parametrize(("verbose", "n_lines"), [(0, 0), (1, 9), (4, 3), (True, 9)])

@@ -16,7 +16,7 @@ FORMULAS = {
 
 @pytest.mark.parametrize(("activation", "formula"), FORMULAS.values(), ids=FORMULAS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_forward_and_derivative_are_the_formula_and_its_slope(
+def test_forward_and_derivative_equal_the_formula(
     activation, formula, dtype
 ):
     Z = np.linspace(-5, 5, 100)  # an even number, so zero, ReLU's kink, is left out
