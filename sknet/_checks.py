@@ -348,28 +348,6 @@ def _encode(y, classes, weight, name="y"):
     return codes
 
 
-def classes_of_stream(classes, known):
-    """The classes of all batches, which the first call determines.
-
-    Raises
-    ------
-    ValueError
-        If `classes` is missing at the first call or differs later.
-    """
-    if classes is None and known is None:
-        raise ValueError(
-            "classes must be passed on the first call to partial_fit. Pass all labels "
-            "that can occur."
-        )
-    classes = known if classes is None else np.unique(check_labels(classes, "classes"))
-    if known is not None and not np.array_equal(classes, known):
-        raise ValueError(
-            f"classes={str(classes.tolist())[:100]} is not the same as on the first "
-            f"call: {str(known.tolist())[:100]}."
-        )
-    return classes if known is None else known
-
-
 def _check_class_weight(class_weight, rows):
     """Check a dict of class weights against the rows.
 

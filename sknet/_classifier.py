@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import check_is_fitted
 
 import sknet
@@ -359,9 +360,13 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         before, stream = dict(vars(self)), name == "partial_fit"
         previous = self._previous() if stream or self.warm_start else {}
         known = previous.get("classes_")
-        classes = _checks.classes_of_stream(classes, known) if stream else known
         try:
-            rows = _checks.check_rows(self, *data, groups, classes, not previous)
+            if stream:
+                if classes is not None:
+                    classes = _checks.check_labels(classes, "classes")
+                _check_partial_fit_first_call(self, classes)
+                known = self.classes_
+            rows = _checks.check_rows(self, *data, groups, known, not previous)
             validation = _checks.check_validation_set(self, rows, *validation)
             self.classes_ = rows.classes
             task = partial(Task.of_fit, self, name, *data)

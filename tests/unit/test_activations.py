@@ -16,9 +16,7 @@ FORMULAS = {
 
 @pytest.mark.parametrize(("activation", "formula"), FORMULAS.values(), ids=FORMULAS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_forward_and_derivative_equal_the_formula(
-    activation, formula, dtype
-):
+def test_forward_and_derivative_equal_the_formula(activation, formula, dtype):
     Z = np.linspace(-5, 5, 100)  # an even number, so zero, ReLU's kink, is left out
     step, hidden = 1e-6, Z.astype(dtype)
     slope = (formula(Z + step) - formula(Z - step)) / (2 * step)
