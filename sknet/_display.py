@@ -11,7 +11,8 @@ class LossCurveDisplay:
     It is recommended to use :meth:`from_estimator` to create a display. All parameters
     are stored as attributes. Several estimators can be drawn on one axis. Each has one
     colour, with a solid line for the training loss, a dashed line for the validation
-    loss and a dot at the epoch whose weights are kept.
+    loss and a dot at the epoch whose weights are kept. To change a line, use the
+    methods of `train_line_`, `validation_line_` and `best_line_`.
 
     Parameters
     ----------
@@ -77,16 +78,7 @@ class LossCurveDisplay:
         self.name = name
 
     @classmethod
-    def from_estimator(
-        cls,
-        estimator,
-        *,
-        name=None,
-        ax=None,
-        train_kw=None,
-        validation_kw=None,
-        best_kw=None,
-    ):
+    def from_estimator(cls, estimator, *, name=None, ax=None):
         """Draw the loss curves of a fitted estimator.
 
         Parameters
@@ -102,10 +94,6 @@ class LossCurveDisplay:
 
         ax : matplotlib Axes or None, default=None
             Axes to draw on. With None, a new figure is created.
-
-        train_kw, validation_kw, best_kw : dict or None, default=None
-            Keyword arguments of matplotlib's `plot` for the training curve, the
-            validation curve and the dot.
 
         Returns
         -------
@@ -133,7 +121,7 @@ class LossCurveDisplay:
         validation_loss = getattr(estimator, "validation_loss_curve_", None)
         if validation_loss is not None:
             validation_loss = np.array(validation_loss, dtype=float)
-        display = cls(
+        return cls(
             train_loss=train_loss,
             validation_loss=validation_loss,
             best_iter=getattr(estimator, "best_iter_", None),
@@ -141,14 +129,9 @@ class LossCurveDisplay:
             # MLPClassifier with warm_start keeps them and counts the last fit only
             n_iter=max(getattr(estimator, "n_iter_", 0), len(train_loss)),
             name=kind if name is None else name,
-        )
-        return display.plot(
-            ax, train_kw=train_kw, validation_kw=validation_kw, best_kw=best_kw
-        )
+        ).plot(ax)
 
-    def plot(
-        self, ax=None, *, name=None, train_kw=None, validation_kw=None, best_kw=None
-    ):
+    def plot(self, ax=None, *, name=None):
         """Draw the curves.
 
         Parameters
@@ -159,10 +142,6 @@ class LossCurveDisplay:
         name : str or None, default=None
             Name of the estimator in the legend. With None, the `name` of the display.
 
-        train_kw, validation_kw, best_kw : dict or None, default=None
-            Keyword arguments of matplotlib's `plot` for the training curve, the
-            validation curve and the dot.
-
         Returns
         -------
         display : LossCurveDisplay
@@ -172,51 +151,33 @@ class LossCurveDisplay:
         ------
         ImportError
             If matplotlib is not installed.
-        ValueError
-            If the curves differ in length.
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
-        from matplotlib.cbook import normalize_kwargs
-        from matplotlib.lines import Line2D
         from matplotlib.ticker import MaxNLocator
 
         train = np.asarray(self.train_loss, dtype=float)
         validation = np.full(len(train), np.nan)
         if self.validation_loss is not None:
             validation = np.asarray(self.validation_loss, dtype=float)
-        if len(validation) != len(train):
-            raise ValueError(
-                "validation_loss must have one value for each of train_loss. Use NaN "
-                f"for missing ones. Got {len(validation)} and {len(train)} values."
-            )
         n_iter = len(train) if self.n_iter is None else self.n_iter
         epochs = np.arange(n_iter - len(train), n_iter) + 1
-        best = epochs == self.best_iter
-        dot_on_validation = (best & ~np.isnan(validation)).any()
         name = self.name if name is None else name
         prefix = "" if name is None else f"{name}, "
-        suffix = f" (epoch {self.best_iter} kept)" if best.any() else ""
         if ax is None:
             _, ax = plt.subplots()
 
-        def _draw(x, y, kw, **defaults):
-            # keyword arguments may have several names, such as "c" and "color"
-            (line,) = ax.plot(x, y, **defaults | normalize_kwargs(kw, Line2D))
-            return line
-
-        label = f"{prefix}training{'' if dot_on_validation else suffix}"
-        self.train_line_ = _draw(epochs, train, train_kw, label=label)
+        (self.train_line_,) = ax.plot(epochs, train, label=f"{prefix}training")
         self.validation_line_ = self.best_line_ = None
         color = self.train_line_.get_color()
         if not np.isnan(validation).all():
-            label = f"{prefix}validation{suffix if dot_on_validation else ''}"
-            style = {"color": color, "linestyle": "--", "label": label}
-            self.validation_line_ = _draw(epochs, validation, validation_kw, **style)
+            style = {"color": color, "label": f"{prefix}validation"}
+            (self.validation_line_,) = ax.plot(epochs, validation, "--", **style)
+        best = epochs == self.best_iter
         if best.any():
-            loss = (validation if dot_on_validation else train)[best]
-            style = {"color": color, "linestyle": "none", "marker": "o"}
-            self.best_line_ = _draw(epochs[best], loss, best_kw, **style)
+            loss = np.where(np.isnan(validation), train, validation)[best]
+            style = {"color": color, "label": f"{prefix}epoch {self.best_iter} kept"}
+            (self.best_line_,) = ax.plot(epochs[best], loss, "o", **style)
 
         ax.set(xlabel="Epoch", ylabel="Loss")
         locator = ax.xaxis.get_major_locator()
