@@ -15,7 +15,7 @@ from scipy.special import xlogy
 from sklearn.utils import check_random_state, compute_class_weight
 
 from sknet._checks import warn
-from sknet._data.folds import deal_folds, group_by_hash, hold_out
+from sknet._data.folds import deal_folds, hold_out
 from sknet._data.inputs import Inputs
 from sknet._data.levels import MANY_LEVELS, N_FOLDS, LevelStatistics
 from sknet._data.weighted import Dataset, distinct_rows
@@ -396,9 +396,8 @@ def _leave_out(settings, variant, rows, distinct, sample_weight, state, seed):
 
 def _groups(rows, distinct):
     """The group (n,) of each distinct row. By default, rows of equal x are a group."""
-    if rows.group is None:
-        return group_by_hash(distinct.hashes)
-    return np.unique(rows.group[distinct.rows], return_inverse=True)[1]
+    names = distinct.hashes if rows.group is None else rows.group[distinct.rows]
+    return np.unique(names, return_inverse=True)[1]
 
 
 def _level_statistics(rows, distinct, previous, stream, seed):

@@ -12,12 +12,6 @@ import numpy as np
 NO_FOLD, EVERY_FOLD = -1, -2
 
 
-def group_by_hash(hashes):
-    """Group (n,) of each row by the hash of its x, numbered in order of appearance."""
-    first, group = np.unique(hashes, return_index=True, return_inverse=True)[1:]
-    return np.argsort(np.argsort(first))[group.ravel()]
-
-
 def _group_labels(y, group):
     """The rarest class (n_groups,) among the rows of each group."""
     order = np.argsort(np.bincount(y), kind="stable")

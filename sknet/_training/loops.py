@@ -39,7 +39,8 @@ def fit_stochastic(
                 rate = rate_factor * schedule(step)
                 optimizer.step(network.params, network.grads, rate)
                 step += 1
-            if math.isfinite(total) and _are_plausible(network.params):
+            largest = max(network.params.max(), -network.params.min())
+            if math.isfinite(total) and largest < LARGEST_WEIGHT:
                 good_params[:] = network.params
                 break
             network.params[:] = good_params
@@ -51,11 +52,6 @@ def fit_stochastic(
                 return
         if monitor.end_epoch(total / (n * k)):
             return
-
-
-def _are_plausible(params):
-    """Whether all weights are finite and not huge."""
-    return bool(params.max() < LARGEST_WEIGHT and params.min() > -LARGEST_WEIGHT)
 
 
 def fit_lbfgs(network, batches, monitor, max_iter, tol):
