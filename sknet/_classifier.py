@@ -22,7 +22,7 @@ from sknet._callbacks import CallbackSupportMixin, Task
 from sknet._data.table import Table
 from sknet._fit import fit
 
-LAYOUT = 4  # of saved models; increase it when the meaning of an attribute changes
+LAYOUT = 5  # of saved models; increase it when the meaning of an attribute changes
 
 
 class SknetVersionWarning(UserWarning):
@@ -377,10 +377,10 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             vars(self).clear()
             vars(self).update(before, **callbacks)
             raise
-        attributes, interruption = fitted
+        attributes, interrupted = fitted
         vars(self).update(attributes)
-        if interruption is not None:
-            raise interruption
+        if interrupted:
+            raise KeyboardInterrupt
         return self
 
     def predict(self, X):

@@ -45,7 +45,6 @@ class Training(NamedTuple):
     params: np.ndarray  # of the best epoch
     monitor: Monitor
     state: dict[str, Any]  # what a later call continues from
-    interruption: KeyboardInterrupt | None
     temperature: float = 1.0  # of each member alone
     label_proba: np.ndarray | None = None  # out of fold, (n_judged,)
     row_weight: np.ndarray | None = None  # of these rows
@@ -73,8 +72,8 @@ def fit(settings, rows, validation, previous, begin_task, stream):
     -------
     attributes : dict
         Fitted attributes.
-    interruption : KeyboardInterrupt or None
-        The exception that ended training early, or None.
+    interrupted : bool
+        Whether Ctrl-C ended training early.
     """
     with np.errstate(all="ignore"):  # values that are not finite are handled
         plans = prepare(settings, rows, validation, previous, stream)
@@ -86,7 +85,8 @@ def fit(settings, rows, validation, previous, begin_task, stream):
             if settings.store_oof_proba and plans[0].fold is not None:
                 proba = _out_of_fold_proba(plans, attributes, rows)
                 attributes["oof_proba_"] = proba
-    if trainings[-1].interruption is None:
+    interrupted = trainings[-1].monitor.stop_reason == "interrupted"
+    if not interrupted:
         _warn_if_in_trouble(plans, trainings)
         if settings.store_oof_proba and plans[0].fold is None and not stream:
             warn(
@@ -95,7 +95,7 @@ def fit(settings, rows, validation, previous, begin_task, stream):
                 "enough distinct rows. oof_proba_ is None."
             )
         task.end(lambda: attributes, lambda: attributes)
-    return attributes, trainings[-1].interruption
+    return attributes, interrupted
 
 
 @cache
@@ -134,38 +134,44 @@ def _train(plans, task):
             variant_task = task.subtask(plan.variant.name, plan.max_iter)
             try:
                 trainings.append(_train_variant(plan, variant_task))
-            except KeyboardInterrupt as error:
+            except KeyboardInterrupt:
                 if not trainings:
                     raise
-                trainings[-1] = trainings[-1]._replace(interruption=error)
-            if trainings[-1].interruption is not None:
+                trainings[-1].monitor.stop_reason = "interrupted"
+            if trainings[-1].monitor.stop_reason == "interrupted":
                 break
             fitted = partial(fitted_attributes, [plan], trainings[-1:])
             if variant_task.end(lambda: {}, fitted):
                 trainings[0].monitor.stop_reason = "callback"
                 break
         return trainings
-    interrupted, interruption = Event(), None
+    interrupted, futures = Event(), {}
+
+    def _stop_if_interrupted():
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+
     with ThreadPoolExecutor(threads) as pool:
-        futures, stop = {}, interrupted.is_set
         try:
             # the largest network first, so that the threads end at about the same time
             for p in sorted(plans, key=lambda plan: -plan.shape.n_params):
-                futures[p.variant] = pool.submit(_train_variant, p, task, stop)
+                futures[p.variant] = pool.submit(
+                    _train_variant, p, task, _stop_if_interrupted
+                )
             # without a timeout, Windows ignores Ctrl-C
             while wait(futures.values(), timeout=0.1).not_done:
                 pass
-        except KeyboardInterrupt as error:
+        except KeyboardInterrupt:
             interrupted.set()
-            interruption = error
             if len(futures) < len(plans):
                 raise
         trainings = [futures[plan.variant].result() for plan in plans]
-    trainings[-1] = trainings[-1]._replace(interruption=interruption)
+    if interrupted.is_set():
+        trainings[-1].monitor.stop_reason = "interrupted"
     return trainings
 
 
-def _train_variant(plan, task, is_interrupted=never):
+def _train_variant(plan, task, on_end=never):
     """Train all members of a variant together."""
     with np.errstate(all="ignore"):  # also in a thread of its own
         settings, variant = plan.settings, plan.variant
@@ -185,40 +191,37 @@ def _train_variant(plan, task, is_interrupted=never):
         rate, schedule = settings.learning_rate_init, None
         if settings.learning_rate == "cosine" and not (plan.stream or full_batch):
             schedule = WarmupCosine(rate, plan.max_iter, len(batches))
-        monitor = _monitor(plan, network, schedule, batches.ready, is_interrupted)
+        monitor = _monitor(plan, network, schedule, batches.ready, on_end)
 
-        def _training(interruption=None):
+        def _training():
             draws = {p: rng.bit_generator.state for p, rng in rngs.items()}
             state = {} if full_batch else {"generators": draws}
             if plan.stream or settings.warm_start:
                 state["params"] = network.params  # the last weights
-                if not full_batch:
-                    state["solver"] = settings.solver
-                    state["optimizer"] = optimizer.state()
-            training = Training(monitor.best_params, monitor, state, interruption)
+                if not full_batch and monitor.stop_reason != "interrupted":
+                    state[settings.solver] = optimizer.state()
+            training = Training(monitor.best_params, monitor, state)
             return _calibrated(plan, training, batches.ready)
 
         def _fitted():
             return fitted_attributes([plan], [_training()])
 
         task.follow(monitor, lambda: progress(plan, monitor), _fitted)
-        common, interruption = (network, batches, monitor, plan.max_iter), None
+        common = network, batches, monitor, plan.max_iter
         try:
             if full_batch:
                 fit_lbfgs(*common, settings.tol)
             else:
                 rates = schedule or (lambda step: rate)
                 fit_stochastic(*common, optimizer, rates, rngs["dropout"])
-        except KeyboardInterrupt as error:
+        except KeyboardInterrupt:
             if monitor.best_epoch == 0:
                 raise
-            monitor.stop_reason, interruption = "interrupted", error
+            monitor.stop_reason = "interrupted"
             network.params[:] = monitor.best_params
-            if not full_batch:
-                optimizer.reset()
         monitor.say_why_it_stopped()
         monitor.validate = None  # it holds buffers
-        return _training(interruption)
+        return _training()
 
 
 def _optimizer(plan, network):
@@ -232,12 +235,12 @@ def _optimizer(plan, network):
         optimizer = ScalingLayerAdam(params, k * h * o, d * k, h, **decay)
     else:
         optimizer = Adam(params, **decay)
-    if plan.before.get("solver") == settings.solver:
-        optimizer.load(plan.before["optimizer"])
+    if settings.solver in plan.before:
+        optimizer.load(plan.before[settings.solver])
     return optimizer
 
 
-def _monitor(plan, network, schedule, ready, is_interrupted):
+def _monitor(plan, network, schedule, ready, on_end):
     """The monitor of a network, with its validation rows if there are any."""
     settings, held_out, validate = plan.settings, plan.held_out, None
     if plan.fold is not None:
@@ -256,7 +259,7 @@ def _monitor(plan, network, schedule, ready, is_interrupted):
         schedule=schedule,
         verbose=int(settings.verbose),
         name="" if plan.variant.name == "plain" else f"{plan.variant.name}: ",
-        is_interrupted=is_interrupted,
+        on_end=on_end,
     )
 
 

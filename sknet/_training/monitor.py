@@ -60,8 +60,6 @@ class Monitor:
         If k > 0, write a line every k epochs.
     name : str
         Text at the start of these lines.
-    is_interrupted : callable
-        Training stops if it returns True.
     on_begin, on_end : callable
         Called when an epoch begins and when it is recorded. Training stops if
         ``on_end`` returns True.
@@ -76,7 +74,6 @@ class Monitor:
     schedule: WarmupCosine | None = None
     verbose: int = 0
     name: str = ""
-    is_interrupted: Callable[[], bool] = never
     on_begin: Callable[[], object] = never
     on_end: Callable[[], bool] = never
     loss_curve: list[float] = field(default_factory=list)
@@ -107,9 +104,6 @@ class Monitor:
             self.best_params[:] = self.params
         if self.verbose and len(self.loss_curve) % self.verbose == 0:
             say(f"{self.name}Epoch {len(self.loss_curve)}, {line}")
-        if self.is_interrupted():
-            self.stop_reason = "interrupted"
-            return True
         stop = self._is_out_of_patience(watched)
         if self.on_end() and not stop:
             self.stop_reason = "callback"

@@ -22,32 +22,25 @@ class WarmupCosine:
     shortest_landing = 2
 
     def __init__(self, rate, n_epochs, steps_per_epoch=1):
-        self.rate = rate
-        self.n_steps = n_steps = n_epochs * steps_per_epoch
+        self.rate = rate  # where the cosine starts, at the step start
         self.steps_per_epoch = steps_per_epoch
-        self.n_warmup = math.ceil(self.warmup * n_steps)
-        self._top = rate  # where the cosine starts, at step _start
-        self._start = self.n_warmup
-        self._stop = n_steps
-        self._landing = False
-        self._last_step = -1
+        self.stop = n_epochs * steps_per_epoch
+        self.start = self.n_warmup = math.ceil(self.warmup * self.stop)
+        self.last_step = -1
 
     def __call__(self, step):
         """Learning rate of a step."""
-        self._last_step = step
-        if step < min(self.n_warmup, self._start):
+        self.last_step = step
+        if step < self.n_warmup:
             return self.rate * (step + 1) / self.n_warmup
         # the + 1 keeps the last rate above zero
-        done = (step - self._start + 1) / (self._stop - self._start + 1)
-        return self._top * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        done = (step - self.start + 1) / (self.stop - self.start + 1)
+        return self.rate * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
     def lower(self, best_epoch):
-        """Let the rate fall to zero, or end training at a second plateau."""
-        here = self._last_step
-        if self._landing:
-            return 0
+        """Let the rate fall to zero from its current value."""
         n_epochs = max(self.shortest_landing, math.ceil(self.landing * best_epoch))
-        n_steps = min(n_epochs * self.steps_per_epoch, self.n_steps - here - 1)
-        self._top, self._landing = self(here), True
-        self._start, self._stop = here + 1, here + 1 + n_steps
+        self.rate = self(self.last_step)
+        self.n_warmup, self.start = 0, self.last_step + 1
+        self.stop = min(self.start + n_epochs * self.steps_per_epoch, self.stop)
         return n_epochs
