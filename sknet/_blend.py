@@ -34,23 +34,22 @@ class Model:
 
     inputs: Inputs
     network: TwoLayerNetwork
-    activation: str
     temperature: float  # of the mean of all members
     weight: float  # in the blend
     dtype: str  # of training, or that of X if it is less precise
 
     def state(self):
         """All attributes but the inputs, as plain types."""
-        network = tuple(self.network.shape), self.network.params
+        network = self.network
+        network = tuple(network.shape), network.params, network.activation.name
         return {**vars(self), "inputs": None, "network": network}
 
     @classmethod
     def restored(cls, state, inputs, n_classes):
         """The model with these attributes."""
-        shape, params = state["network"]
-        activation = ACTIVATIONS[state["activation"]]
-        loss = loss_for(n_classes)
-        network = TwoLayerNetwork(Shape(*shape), params, activation, loss)
+        shape, params, activation = state["network"]
+        parts = Shape(*shape), params, ACTIVATIONS[activation], loss_for(n_classes)
+        network = TwoLayerNetwork(*parts)
         return cls(**{**state, "inputs": inputs, "network": network})
 
 
@@ -98,8 +97,7 @@ class Blend:
                         known, inputs = model.inputs, model.inputs.take(X, part)
                     raw = model.network.raw_prediction(inputs)
                     raws.append(raw.astype(dtype, copy=False))
-                    if model.temperature != 1.0:
-                        raws[-1] *= 1 / model.temperature
+                    raws[-1] *= 1 / model.temperature
                 return reduction(loss, raws, weights)
 
         step = min(
@@ -143,11 +141,6 @@ class Blend:
 def mean_proba(loss, raws, weights):
     """Probabilities (m, n_classes), averaged over members and variants."""
     return sum(w * loss.mean_proba(raw) for w, raw in zip(weights, raws, strict=True))
-
-
-def most_probable(loss, raws, weights):
-    """Index (m,) of the class with the highest probability."""
-    return mean_proba(loss, raws, weights).argmax(axis=1)
 
 
 def log_mean_proba(loss, raws, weights):

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import sknet
 from sknet import _checks
-from sknet._blend import Blend, log_mean_proba, mean_proba, member_proba, most_probable
+from sknet._blend import Blend, log_mean_proba, mean_proba, member_proba
 from sknet._callbacks import CallbackSupportMixin, Task
 from sknet._data.table import Table
 from sknet._fit import fit
@@ -395,7 +395,7 @@ class TwoLayerClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         y : ndarray of shape (n_samples,)
             Labels from `classes_`.
         """
-        best = self._predict(X, most_probable)
+        best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
 
     def predict_proba(self, X):

@@ -45,9 +45,12 @@ class Training(NamedTuple):
     params: np.ndarray  # of the best epoch
     monitor: Monitor
     state: dict[str, Any]  # what a later call continues from
-    temperature: float = 1.0  # of each member alone
-    label_proba: np.ndarray | None = None  # out of fold, (n_judged,)
-    row_weight: np.ndarray | None = None  # of these rows
+    out_of_fold: crossfit.OutOfFoldLoss | None = None  # of these params
+
+    @property
+    def temperature(self):
+        """Of each member alone."""
+        return 1.0 if self.out_of_fold is None else self.out_of_fold.temperature
 
 
 def fit(settings, rows, validation, previous, begin_task, stream):
@@ -201,7 +204,13 @@ def _train_variant(plan, task, on_end=never):
                 if not full_batch and monitor.stop_reason != "interrupted":
                     state[settings.solver] = optimizer.state()
             training = Training(monitor.best_params, monitor, state)
-            return _calibrated(plan, training, batches.ready)
+            if plan.fold is None:
+                return training
+            best = plan.network(monitor.best_params)
+            out_of_fold = plan.out_of_fold_loss(best, batches.ready)
+            out_of_fold()
+            out_of_fold.ready = None  # only the logits are needed from here on
+            return training._replace(out_of_fold=out_of_fold)
 
         def _fitted():
             return fitted_attributes([plan], [_training()])
@@ -263,19 +272,6 @@ def _monitor(plan, network, schedule, ready, on_end):
     )
 
 
-def _calibrated(plan, training, ready):
-    """Fit the temperature to the out-of-fold logits of the best epoch."""
-    if plan.fold is None:
-        return training
-    out_of_fold = plan.out_of_fold_loss(plan.network(training.params), ready)
-    out_of_fold()
-    return training._replace(
-        temperature=out_of_fold.temperature,
-        label_proba=out_of_fold.label_proba(),
-        row_weight=out_of_fold.data.weight[0],
-    )
-
-
 def _blended(plans, trainings):
     """Weights (n_variants,), and the factor that multiplies all temperatures."""
     plan = plans[0]
@@ -283,8 +279,9 @@ def _blended(plans, trainings):
     if plan.fold is None:
         return weights, 1.0
     if len(plans) > 1:
-        label_proba = np.stack([training.label_proba for training in trainings])
-        row_weight = trainings[0].row_weight / plan.rows_per_group
+        judged = [training.out_of_fold for training in trainings]
+        label_proba = np.stack([each.label_proba() for each in judged])
+        row_weight = judged[0].data.weight[0] / plan.rows_per_group
         weights = crossfit.blend_weights(label_proba, row_weight)
     if plan.rows_per_group > 1:  # the spread within known groups is not informative
         return weights, 1.0
@@ -324,7 +321,7 @@ def progress(plan, monitor):
 def fitted_attributes(plans, trainings):
     """All attributes of the fitted estimator, as if training had stopped now."""
     plan, training = plans[0], trainings[0]
-    settings, inputs = plan.settings, plan.inputs
+    inputs = plan.inputs
     weights, factor = _blended(plans, trainings)
     attributes = progress(plan, training.monitor)
     dtype = working_dtype(plan.data.X.dtype)  # of the inputs too, which variants share
@@ -333,7 +330,7 @@ def fitted_attributes(plans, trainings):
     for each_plan, each_training, weight in zip(plans, trainings, weights, strict=True):
         if weight or each_plan is plan:
             network = each_plan.network(each_training.params.astype(dtype))
-            parts = all_inputs[id(each_plan.inputs)], network, settings.activation
+            parts = all_inputs[id(each_plan.inputs)], network
             training_dtype = min(each_plan.inputs.dtype, dtype).name
             temperature = each_training.temperature * factor
             models.append(Model(*parts, temperature, float(weight), training_dtype))

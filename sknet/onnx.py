@@ -260,14 +260,14 @@ def _curves(node, z, inputs):
     return curves
 
 
-def _raw_prediction(node, inputs, network, activation):
+def _raw_prediction(node, inputs, network):
     """Logits (k, n, o), as ``TwoLayerNetwork.raw_prediction`` gives them."""
     d, h, _, k = network.shape
     W1, W2, b1, b2 = network.shape.views(network.params)
     # a batch of k products: onnxruntime 1.20 fails to transpose doubles before one
     W1 = np.ascontiguousarray(W1.reshape(d, k, h).transpose(1, 0, 2))
     hidden = node("Add", node("MatMul", inputs, W1), b1.reshape(k, 1, h))
-    hidden = node(ACTIVATION_OPERATORS[activation], hidden)
+    hidden = node(ACTIVATION_OPERATORS[network.activation.name], hidden)
     return node("Add", node("MatMul", hidden, W2), b2)
 
 
@@ -278,7 +278,7 @@ def _scores(node, X, models, raw_scores):
     members = []
     for model in models:
         inputs = _inputs(node, X, model.inputs)
-        raw = _raw_prediction(node, inputs, model.network, model.activation)
+        raw = _raw_prediction(node, inputs, model.network)
         raw = node("Mul", raw, as_number(1 / model.temperature))
         if binary:  # the sigmoid of z is the softmax of 0 and z
             raw = node("Concat", node("Sub", raw, raw), raw, axis=2)

@@ -18,6 +18,7 @@ Array = NDArray[np.floating]
 class Activation(NamedTuple):
     """An activation and the variance of its initial weights."""
 
+    name: str
     forward: Callable[[Array], object]
     derivative: Callable[[Array], object]
     start_variance: Callable[[int, int], float]
@@ -43,11 +44,18 @@ def _logistic_derivative(hidden: Array) -> None:
 
 
 RELU = Activation(
+    "relu",
     lambda Z: np.maximum(Z, 0, out=Z),
     lambda hidden: np.greater(hidden, 0, out=hidden, casting="unsafe"),
     he_variance,
 )
-TANH = Activation(lambda Z: np.tanh(Z, out=Z), _tanh_derivative, glorot_variance)
-LOGISTIC = Activation(lambda Z: expit(Z, out=Z), _logistic_derivative, glorot_variance)
-IDENTITY = Activation(lambda Z: Z, lambda hidden: hidden.fill(1), glorot_variance)
-ACTIVATIONS = {"relu": RELU, "tanh": TANH, "logistic": LOGISTIC, "identity": IDENTITY}
+TANH = Activation(
+    "tanh", lambda Z: np.tanh(Z, out=Z), _tanh_derivative, glorot_variance
+)
+LOGISTIC = Activation(
+    "logistic", lambda Z: expit(Z, out=Z), _logistic_derivative, glorot_variance
+)
+IDENTITY = Activation(
+    "identity", lambda Z: Z, lambda hidden: hidden.fill(1), glorot_variance
+)
+ACTIVATIONS = {each.name: each for each in (RELU, TANH, LOGISTIC, IDENTITY)}
