@@ -391,15 +391,18 @@ class Inputs:
         """Whether the inputs for X are sparse."""
         return sp.issparse(X) and not self.centred and not len(self.share)
 
-    def take(self, X, rows):
-        """Inputs for some rows of X, in newly allocated memory.
+    def take(self, X, rows, out=None):
+        """Inputs for some rows of X, in ``out`` or in newly allocated memory.
 
         If the model was fitted on dense X, it centres, so sparse rows are made dense.
         """
         if self.stays_sparse(X):
             return self.sparse(X[rows])
-        raw = X[rows].toarray() if sp.issparse(X) else np.array(X[rows], order="C")
-        out = np.empty((len(raw), self.n_inputs), self.dtype)
+        raw = X[rows].toarray() if sp.issparse(X) else np.ascontiguousarray(X[rows])
+        if isinstance(rows, slice):  # raw may be a view of X
+            raw = raw.copy()
+        if out is None:
+            out = np.empty((len(raw), self.n_inputs), self.dtype)
         self.dense(raw, out, np.empty_like(out))
         return out
 

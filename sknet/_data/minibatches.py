@@ -1,4 +1,4 @@
-"""Minibatches of rows, which are gathered, scaled and cast into reused buffers.
+"""Minibatches of rows, which are gathered, scaled and cast one batch at a time.
 
 X is neither copied nor converted as a whole. Only indices, labels and weights are
 shuffled.
@@ -17,8 +17,7 @@ class Minibatches:
     """An iterable: each iteration is one pass over a dataset in batches (X, y, weight).
 
     X is (m, d + 1) with a last column of ones, or sparse (m, d); y (m,); weight (1 or
-    k, m, 1), divided by the number of rows that the loss is averaged over. The next
-    batch overwrites a dense X.
+    k, m, 1), divided by the number of rows that the loss is averaged over.
 
     Parameters
     ----------
@@ -38,13 +37,14 @@ class Minibatches:
         self.size = min(size, n)
         self.rng = rng
         self._weight = data.weight.astype(inputs.dtype)[:, :, np.newaxis]
-        self._sparse = sp.issparse(data.X)
-        if not self._sparse:
-            some = min(self.size, max(1, PART_ELEMENTS // inputs.n_inputs))
-            self._raw = np.empty((some, data.X.shape[1]), data.X.dtype)
-            self._scratch = np.empty((some, inputs.n_inputs), inputs.dtype)
-            self._batch = np.ones((self.size, inputs.n_inputs + 1), inputs.dtype)
-        self.ready = self._all_inputs()
+        X = data.X
+        if sp.issparse(X):
+            small = X.nnz * (X.data.itemsize + X.indices.itemsize) <= 4 * READY_BYTES
+        else:
+            nbytes = n * (inputs.n_inputs + 1) * inputs.dtype.itemsize
+            small = nbytes <= max(READY_BYTES, X.nbytes)
+        # the inputs of all rows, unless they are too large to be kept
+        self.ready = self._inputs_of(data.rows) if small else None
 
     def __len__(self):
         return math.ceil(len(self.data.rows) / self.size)
@@ -60,40 +60,19 @@ class Minibatches:
 
     def _gather(self, positions):
         """The network inputs of the rows at these positions of the dataset."""
-        if self._sparse:
-            if self.ready is not None:
-                return self.ready[positions]
-            return self.inputs.sparse(self.data.X[self.data.rows[positions]])
-        batch = self._batch[: len(positions)]
         if self.ready is None:
-            self._write_inputs(self.data.rows[positions], batch)
-        else:
-            self.ready.take(positions, axis=0, out=batch, mode="clip")
-        return batch
+            return self._inputs_of(self.data.rows[positions])
+        if sp.issparse(self.ready):
+            return self.ready[positions]
+        return self.ready.take(positions, axis=0)  # faster than an index
 
-    def _all_inputs(self):
-        """The inputs of all rows, or None if they are too large to be kept."""
-        X, rows = self.data.X, self.data.rows
-        if self._sparse:
-            small = X.nnz * (X.data.itemsize + X.indices.itemsize) <= 4 * READY_BYTES
-            return self.inputs.sparse(X[rows]) if small else None
-        shape = len(rows), self.inputs.n_inputs + 1
-        most = max(READY_BYTES, X.nbytes)
-        if math.prod(shape) * self.inputs.dtype.itemsize > most:
-            return None
-        ready = np.ones(shape, self.inputs.dtype)
-        self._write_inputs(rows, ready)
-        return ready
-
-    def _write_inputs(self, rows, out):
-        """Write the inputs of these rows of X in parts, without the column of ones."""
-        some = len(self._raw)
-        for start in range(0, len(rows), some):
-            part = rows[start : start + some]
-            raw, scratch = self._raw[: len(part)], self._scratch[: len(part)]
-            if self.data.X.flags.c_contiguous:
-                # the mode "raise" would buffer
-                np.take(self.data.X, part, axis=0, out=raw, mode="clip")
-            else:  # of which take would copy the whole
-                raw[...] = self.data.X[part]
-            self.inputs.dense(raw, out[start : start + some, :-1], scratch)
+    def _inputs_of(self, rows):
+        """The inputs of these rows of X; dense ones end with a column of ones."""
+        if sp.issparse(self.data.X):
+            return self.inputs.sparse(self.data.X[rows])
+        out = np.ones((len(rows), self.inputs.n_inputs + 1), self.inputs.dtype)
+        step = max(1, PART_ELEMENTS // self.inputs.n_inputs)
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            self.inputs.take(self.data.X, rows[part], out[part, :-1])
+        return out
