@@ -10,8 +10,8 @@ Rubachev and Babenko 2022, with one knot). The squash is the smooth clip of Real
 (Holzmueller, Grinsztajn and Steinwart 2024).
 
 Rows are centred in the precision of X, *before* the cast to the network's dtype, so
-that time stamps and prices keep their digits. Dense rows are written into an array of the caller.
-Sparse rows are scaled but never made dense.
+that time stamps and prices keep their digits. Sparse rows are scaled but never made
+dense.
 """
 
 import copy
