@@ -198,7 +198,7 @@ class Inputs:
         occurs once or twice would be noise. In a stream, there are no label statistics,
         so the most frequent levels of a column with many levels get an input.
         """
-        if sp.issparse(X):
+        if sp.issparse(X) or not (self.n_levels or np.isnan(np.add.reduce(X, None))):
             return
         n_missing = np.zeros(X.shape[1], np.intp)
         counts = {j: np.zeros(n + 2) for j, n in self.n_levels.items()}

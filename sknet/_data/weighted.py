@@ -36,14 +36,19 @@ class Dataset(NamedTuple):
         return Dataset(self.X, self.rows[part], self.y[part], weight, hashes)
 
 
-def float_blocks(X, rows) -> Iterator:
-    """Pairs of a slice of ``rows`` and those rows of X as new float64 arrays."""
+def float_blocks(X, rows, copy=True) -> Iterator:
+    """Pairs of a slice of ``rows`` and those rows of X as float64 arrays.
+
+    They are new arrays, unless ``copy`` is False and the rows are consecutive.
+    """
     sparse = sp.issparse(X)
     per_row = 1 + X.nnz // X.shape[0] if sparse else X.shape[1]
     step = max(1, BLOCK_ELEMENTS // per_row)
+    views = not copy and (np.diff(rows) == 1).all()
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
-        block = X[rows[part]]
+        index = rows[part]
+        block = X[index[0] : index[-1] + 1] if views else X[index]
         if sparse:
             yield part, block.astype(np.float64)
         else:
@@ -85,7 +90,7 @@ def row_hash(X, rows, group=None):
     constants = _mix(np.arange(1, X.shape[1] + 1, dtype=np.uint64) * _GOLDEN)
     constants |= np.uint64(1)
     hashes = np.empty(len(rows), np.uint64)
-    for part, block in float_blocks(X, rows):
+    for part, block in float_blocks(X, rows, copy=False):
         if sp.issparse(block):
             entries = _value_bits(block.data) * constants[block.indices]
             total = np.concatenate([[np.uint64(0)], np.cumsum(entries)])
@@ -113,7 +118,9 @@ def distinct_rows(X, y, sample_weight, group=None):
     """
     rows = np.flatnonzero(sample_weight > 0)
     hashes = row_hash(X, rows, group)
-    order = np.lexsort((sample_weight[rows], y[rows], hashes))
+    order = np.argsort(hashes)
+    if (hashes[order[1:]] == hashes[order[:-1]]).any():
+        order = np.lexsort((sample_weight[rows], y[rows], hashes))
     rows, hashes = rows[order], hashes[order]
     repeats = (hashes[1:] == hashes[:-1]) & (y[rows[1:]] == y[rows[:-1]])
     repeats = np.flatnonzero(repeats) + 1
