@@ -74,7 +74,7 @@ class SigmoidCrossEntropy:
         gradient -= target
         gradient *= weight
         total *= weight
-        return float(total.sum())
+        return float(np.add.reduce(total, None))
 
     def mean_proba(self, raw: Array) -> Array:
         """Probabilities (n, 2), averaged over the members."""
@@ -145,7 +145,7 @@ class SoftmaxCrossEntropy:
         label_values -= weight
         flat[label] = label_values[:, :, 0]
         total *= weight
-        return float(total.sum())
+        return float(np.add.reduce(total, None))
 
     def mean_proba(self, raw: Array) -> Array:
         """Probabilities (n, o), averaged over the members."""
