@@ -41,8 +41,8 @@ class Model:
     def state(self):
         """All attributes but the inputs, as plain types."""
         network = self.network
-        network = tuple(network.shape), network.params, network.activation.name
-        return {**vars(self), "inputs": None, "network": network}
+        parts = tuple(network.shape), network.params, network.activation.name
+        return {**vars(self), "inputs": None, "network": parts}
 
     @classmethod
     def restored(cls, state, inputs, n_classes):

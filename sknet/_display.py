@@ -151,6 +151,8 @@ class LossCurveDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+        ValueError
+            If the curves differ in length.
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
@@ -160,6 +162,11 @@ class LossCurveDisplay:
         validation = np.full(len(train), np.nan)
         if self.validation_loss is not None:
             validation = np.asarray(self.validation_loss, dtype=float)
+        if len(validation) != len(train):
+            raise ValueError(
+                "validation_loss must have one value for each of train_loss. Use NaN "
+                f"for missing ones. Got {len(validation)} and {len(train)} values."
+            )
         n_iter = len(train) if self.n_iter is None else self.n_iter
         epochs = np.arange(n_iter - len(train), n_iter) + 1
         name = self.name if name is None else name

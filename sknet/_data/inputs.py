@@ -198,6 +198,7 @@ class Inputs:
         occurs once or twice would be noise. In a stream, there are no label statistics,
         so the most frequent levels of a column with many levels get an input.
         """
+        # the sum is NaN if a value is
         if sp.issparse(X) or not (self.n_levels or np.isnan(np.add.reduce(X, None))):
             return
         n_missing = np.zeros(X.shape[1], np.intp)

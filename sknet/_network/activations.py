@@ -16,7 +16,7 @@ Array = NDArray[np.floating]
 
 
 class Activation(NamedTuple):
-    """An activation and the variance of its initial weights."""
+    """An activation, its derivative and the variance of its initial weights."""
 
     name: str
     forward: Callable[[Array], object]

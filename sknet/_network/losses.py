@@ -57,7 +57,7 @@ class SigmoidCrossEntropy:
         """
         target, total, scratch = buffers
         target[:, 0] = y
-        if raw.max() < SAFE_LOGIT:  # exp of a low logit is 0, as it should be
+        if raw.max() < SAFE_LOGIT:  # exp of a low logit is about 0
             np.exp(raw, out=gradient)
             np.add(gradient, 1, out=total)
             gradient /= total

@@ -39,6 +39,7 @@ def fit_stochastic(
                 rate = rate_factor * schedule(step)
                 optimizer.step(network.params, network.grads, rate)
                 step += 1
+            # NaN if a weight is, which is not less than the limit
             largest = max(network.params.max(), -network.params.min())
             if math.isfinite(total) and largest < LARGEST_WEIGHT:
                 good_params[:] = network.params
@@ -61,7 +62,7 @@ def fit_lbfgs(network, batches, monitor, max_iter, tol):
     gradient is larger than ``tol``.
     """
     total_grads = np.empty_like(network.params)
-    # a single block stays in its buffers, so it is gathered once
+    # a single block is gathered once
     only = list(batches) if len(batches) == 1 else None
 
     def _objective(theta):

@@ -1,8 +1,8 @@
 """The schedule of the learning rate: a warm-up, then half a cosine.
 
 A schedule is called with a step, counted from 0, and returns its learning rate. Its
-method ``lower(best_epoch)`` is called at a plateau and returns the number of epochs for
-which training continues.
+method ``lower(best_epoch)`` is called once, at the first plateau, and returns the
+number of epochs for which training continues.
 """
 
 import math
@@ -22,7 +22,7 @@ class WarmupCosine:
     shortest_landing = 2
 
     def __init__(self, rate, n_epochs, steps_per_epoch=1):
-        self.rate = rate  # where the cosine starts, at the step start
+        self.rate = rate  # where the cosine starts, at the step ``start``
         self.steps_per_epoch = steps_per_epoch
         self.stop = n_epochs * steps_per_epoch
         self.start = self.n_warmup = math.ceil(self.warmup * self.stop)

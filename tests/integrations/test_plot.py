@@ -203,8 +203,9 @@ def test_an_estimator_without_a_loss_curve(estimator):
 
 def test_curves_of_different_lengths():
     display = LossCurveDisplay(train_loss=[3, 2, 1], validation_loss=[3, 2])
-    with pytest.raises(ValueError, match="x and y must have same first dimension"):
+    with pytest.raises(ValueError, match="Got 2 and 3 values"):
         display.plot()
+    assert not plt.get_fignums()
 
 
 def test_without_matplotlib(clf, monkeypatch):

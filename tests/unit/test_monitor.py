@@ -81,3 +81,4 @@ def test_a_schedule_may_go_on_after_a_plateau_while_its_rate_falls():
     # a plateau after epoch 6, and three more epochs for the sixth, a tie, was the best
     assert len(monitor.loss_curve) == 9
     assert monitor.best_epoch == 9  # what comes on the way is still recorded
+    assert monitor.end_epoch(1.0)  # the rate does not fall a second time
